@@ -1,0 +1,108 @@
+package vedette
+
+// DetectionSchema is the schema name and version of [Detection].
+const DetectionSchema = "vedette.detection.v1"
+
+// Status says what became of a frame. Only [StatusOK] means that the model
+// looked at a usable picture; "found nothing" is StatusOK with an empty list.
+type Status string
+
+// The states of a frame's result.
+const (
+	StatusOK      Status = "ok"      // the model ran on a usable picture
+	StatusUnfit   Status = "unfit"   // the picture cannot be judged; see Reason
+	StatusFailed  Status = "failed"  // inference failed; see Reason
+	StatusExpired Status = "expired" // too old when its turn came
+)
+
+// Clock names where a capture time came from.
+type Clock string
+
+// The clocks of a capture time. An RTCP clock is reserved.
+const (
+	ClockHost Clock = "host" // wall clock of the capturing host at grab
+	ClockFile Clock = "file" // start of the run plus presentation time
+)
+
+// Detection is the result of one model on one frame, published on
+// [Subjects.Detection] in order of Seq, once. It is plain JSON and
+// self-contained. Within v1 fields are only added; consumers ignore what they
+// do not know, and every enumeration is open.
+type Detection struct {
+	Schema string `json:"schema" jsonschema:"const=vedette.detection.v1"`
+	ID     string `json:"id" jsonschema:"description=<camera>-<epoch>-<seq>-<model>; unique for ever"`
+	Site   string `json:"site"`
+	Camera string `json:"camera"`
+	Epoch  string `json:"epoch" jsonschema:"description=Sorts by time; changes at each (re)connect of the camera"`
+	Seq    uint64 `json:"seq" jsonschema:"description=Captured frames of this epoch before this one"`
+	Item   string `json:"item" jsonschema:"description=File name for image sources; else empty"`
+	// PrevSeq is the frame before this one that was sent to this model; -1 for
+	// the first of an epoch.
+	PrevSeq int64 `json:"prev_seq" jsonschema:"description=The frame before this one that was sent to this model; -1: first"`
+
+	CaptureTime Time    `json:"capture_time"`
+	Clock       Clock   `json:"clock" jsonschema:"description=Which clock capture_time came from: host or file"`
+	PTSMillis   float64 `json:"pts_ms" jsonschema:"description=Presentation time in the stream"`
+	PublishTime Time    `json:"publish_time"`
+
+	Width  int `json:"width" jsonschema:"description=Width of the captured frame in pixels"`
+	Height int `json:"height" jsonschema:"description=Height of the captured frame in pixels"`
+
+	Status Status `json:"status" jsonschema:"description=ok | unfit | failed | expired"`
+	Reason string `json:"reason" jsonschema:"description=Why status is not ok; else empty"`
+
+	Model ModelRef `json:"model"`
+
+	// Objects is present exactly when Status is ok and the model's task yields
+	// objects; an empty list means the model ran and saw nothing.
+	Objects *[]Object `json:"objects,omitempty"`
+	// Classes is present exactly when Status is ok and the task is classify,
+	// best first.
+	Classes *[]Class `json:"classes,omitempty"`
+
+	// GapBefore counts, by reason, the captured frames between PrevSeq and Seq
+	// that this model did not see.
+	GapBefore map[string]uint64 `json:"gap_before" jsonschema:"description=Frames between prev_seq and seq that this model did not see; counted by reason"`
+
+	Timing Timing `json:"timing_ms"`
+}
+
+// ModelRef names the model that produced a result, exactly.
+type ModelRef struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	Task   string `json:"task"`
+	Engine string `json:"engine"`
+	Device string `json:"device"`
+}
+
+// Box is [x1, y1, x2, y2]. In pixels it is in pixel-edge coordinates of the
+// captured frame (after EXIF rotation), clipped to 0..width and 0..height.
+type Box [4]float64
+
+// Object is one thing a detector saw.
+type Object struct {
+	Label   string  `json:"label"`
+	ClassID int     `json:"class_id"`
+	Score   float64 `json:"score"`
+	Box     Box     `json:"box" jsonschema:"description=[x1; y1; x2; y2] in pixel-edge coordinates of the captured frame"`
+	BoxNorm Box     `json:"box_norm" jsonschema:"description=box divided by width and height"`
+}
+
+// Class is one answer of a classifier.
+type Class struct {
+	Label   string  `json:"label"`
+	ClassID int     `json:"class_id"`
+	Score   float64 `json:"score"`
+}
+
+// Timing says how long a frame spent in each stage, in milliseconds. Total is
+// from capture (decoded) to publication; for a file it is host time too.
+type Timing struct {
+	Capture     float64 `json:"capture"`
+	Preprocess  float64 `json:"preprocess"`
+	Queue       float64 `json:"queue"`
+	Infer       float64 `json:"infer"`
+	Postprocess float64 `json:"postprocess"`
+	Total       float64 `json:"total"`
+}

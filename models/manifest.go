@@ -1,0 +1,128 @@
+// Package models describes the networks the pipeline runs: a model is an ONNX
+// file and a manifest that says what goes in and how to read what comes out.
+// The package reads manifests, proposes one from a bare ONNX file, and knows
+// the catalogue of models a user can pull.
+package models
+
+// Task is what a model does.
+type Task string
+
+// The tasks of a model.
+const (
+	Detect   Task = "detect"
+	Classify Task = "classify"
+	Segment  Task = "segment"
+	Embed    Task = "embed"
+	Anomaly  Task = "anomaly"
+)
+
+// Layout is the order of a tensor's axes.
+type Layout string
+
+// The layouts of an input tensor.
+const (
+	NCHW Layout = "nchw"
+	NHWC Layout = "nhwc"
+)
+
+// Color is the order of a picture's channels as the model wants them.
+type Color string
+
+// The colour orders of an input tensor.
+const (
+	RGB  Color = "rgb"
+	BGR  Color = "bgr"
+	Gray Color = "gray"
+)
+
+// Resize is how a frame is brought to the model's size.
+type Resize string
+
+// The ways to bring a frame to the model's size.
+const (
+	Letterbox        Resize = "letterbox"         // keep the aspect ratio, pad on both sides
+	LetterboxTopLeft Resize = "letterbox-topleft" // keep the aspect ratio, pad right and below
+	Stretch          Resize = "stretch"           // ignore the aspect ratio
+	Crop             Resize = "crop"              // keep the aspect ratio, cut the centre
+)
+
+// Interpolation is how pixels are resampled.
+type Interpolation string
+
+// The interpolations, with OpenCV's meaning.
+const (
+	Nearest Interpolation = "nearest"
+	Linear  Interpolation = "linear"
+	Area    Interpolation = "area"
+	Cubic   Interpolation = "cubic"
+)
+
+// ElemType is the element type of a tensor.
+type ElemType string
+
+// The element types an input may have.
+const (
+	Float32 ElemType = "float32"
+	Float16 ElemType = "float16"
+	Uint8   ElemType = "uint8"
+)
+
+// Manifest says how to feed one ONNX file and how to read its answer.
+type Manifest struct {
+	// Name is the model's id, used in subjects and configuration.
+	Name string `yaml:"name"`
+	Task Task   `yaml:"task"`
+	// File is the ONNX file, relative to the manifest.
+	File    string `yaml:"file,omitempty"`
+	SHA256  string `yaml:"sha256,omitempty"`
+	Licence string `yaml:"licence,omitempty"`
+	Source  string `yaml:"source,omitempty"`
+
+	Input  Input    `yaml:"input"`
+	Output Output   `yaml:"output"`
+	Labels []string `yaml:"labels,omitempty"`
+}
+
+// Input describes the tensor a model takes. A value v of channel c is made
+// from a byte p as v = (p*Scale - Mean[c]) / Std[c].
+type Input struct {
+	// Name of the graph input; empty when the graph has one.
+	Name   string `yaml:"name,omitempty"`
+	Width  int    `yaml:"width"`
+	Height int    `yaml:"height"`
+	Layout Layout `yaml:"layout,omitempty"`
+	Color  Color  `yaml:"color,omitempty"`
+	Resize Resize `yaml:"resize,omitempty"`
+	// Pad is the grey level of the padding, 0..255.
+	Pad           int           `yaml:"pad,omitempty"`
+	Interpolation Interpolation `yaml:"interpolation,omitempty"`
+	Scale         float64       `yaml:"scale,omitempty"`
+	// Mean and Std have one value, or one per channel in Color's order.
+	Mean []float64 `yaml:"mean,omitempty,flow"`
+	Std  []float64 `yaml:"std,omitempty,flow"`
+	Type ElemType  `yaml:"type,omitempty"`
+}
+
+// Channels is the number of channels of the input: 1 for grey, else 3.
+func (in Input) Channels() int {
+	if in.Color == Gray {
+		return 1
+	}
+	return 3
+}
+
+// Output says how to read a model's answer.
+type Output struct {
+	// Decoder names an entry of the decoder table.
+	Decoder string `yaml:"decoder"`
+	// MinScore drops objects below it; 0 means the decoder's default.
+	MinScore float64 `yaml:"min_score,omitempty"`
+	// IoU is the overlap at which non-maximum suppression drops the weaker box.
+	IoU float64 `yaml:"iou,omitempty"`
+	// MaxObjects bounds the answer; 0 means the decoder's default.
+	MaxObjects int `yaml:"max_objects,omitempty"`
+	// Strides of the feature maps, for decoders with a grid.
+	Strides []int `yaml:"strides,omitempty,flow"`
+	// Softmax says that a classifier's outputs are logits.
+	Softmax bool `yaml:"softmax,omitempty"`
+}
