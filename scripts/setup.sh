@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what building and testing vedette needs and says what it does.
+# Does nothing, and needs no network, once everything is there.
+#   setup.sh            Go check, OpenCV and FFmpeg development packages, ONNX Runtime
+#   setup.sh --no-cv    without OpenCV (for `make build-nocv`)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+want_go=$(sed -n 's/^go //p' go.mod)
+command -v go >/dev/null || die "Go is not installed: install Go $want_go or newer, then run this again"
+have_go=$(go env GOVERSION | sed 's/^go//')
+[ "$(printf '%s\n%s\n' "$want_go" "$have_go" | sort -V | head -n1)" = "$want_go" ] ||
+  die "Go $have_go is too old: install Go $want_go or newer, then run this again"
+
+missing=()
+command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+if [ "${1:-}" != --no-cv ]; then
+  command -v g++ >/dev/null || missing+=(g++)
+  command -v pkg-config >/dev/null || missing+=(pkg-config)
+  { command -v pkg-config >/dev/null && pkg-config --exists opencv4; } || missing+=(libopencv-dev)
+  command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+  command -v apt-get >/dev/null ||
+    die "missing ${missing[*]} and this system has no apt-get: install them (OpenCV 4.6 or newer with its development files) with its own package manager, then run this again"
+  sudo=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || die "missing ${missing[*]}: run as root: apt-get install ${missing[*]}"
+    sudo=(sudo)
+  fi
+  say "installing ${missing[*]} with apt-get (once; a few minutes)"
+  "${sudo[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+scripts/ort.sh
