@@ -93,6 +93,9 @@ type Input struct {
 	Layout Layout `yaml:"layout,omitempty"`
 	Color  Color  `yaml:"color,omitempty"`
 	Resize Resize `yaml:"resize,omitempty"`
+	// CropFraction is, with resize crop, the share of the shorter side that is
+	// kept, as torchvision's 224 of 256 (0.875); 0 means all of it.
+	CropFraction float64 `yaml:"crop_fraction,omitempty"`
 	// Pad is the grey level of the padding, 0..255.
 	Pad           int           `yaml:"pad,omitempty"`
 	Interpolation Interpolation `yaml:"interpolation,omitempty"`
