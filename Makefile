@@ -9,7 +9,6 @@ LDFLAGS := -X main.version=$(VERSION)
 # not our own code (which has no C++).
 export CGO_CXXFLAGS ?= -O2 -w
 
-# Packages that need no native library, tested with the race detector.
 .PHONY: all setup build build-nocv test test-short lint fuzz demo bench clean help
 
 all: build
@@ -26,6 +25,23 @@ build: setup
 build-nocv:
 	@scripts/setup.sh --no-cv
 	go build -ldflags '$(LDFLAGS)' -o bin/vedette ./cmd/vedette
+
+# The first run needs no OpenCV and has the race detector; the second is what
+# touches OpenCV, FFmpeg and the capture processes. A test that has to be
+# skipped says so, and fails when CI=true.
+test: setup
+	go test -race -shuffle=on -timeout 20m ./...
+	go test -tags $(TAGS),matprofile -shuffle=on -timeout 20m ./internal/cv/... ./ingest/... ./preprocess/... ./pipeline/... ./cmd/...
+
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+
+lint: setup
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt needed: $$out"; exit 1; fi
+	go vet ./...
+	go vet -tags $(TAGS) ./...
+	$(STATICCHECK) ./...
+	$(STATICCHECK) -tags $(TAGS) ./...
+	go test -count=1 ./internal/archtest
 
 clean:
 	rm -rf bin demo-output

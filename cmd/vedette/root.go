@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// globals are the flags every command has.
+type globals struct {
+	logLevel  string
+	logFormat string
+	log       *slog.Logger
+}
+
+func newRoot() *cobra.Command {
+	g := &globals{}
+	root := &cobra.Command{
+		Use:           "vedette",
+		Short:         "watches video streams and publishes what it sees on NATS",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       versionLine(),
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return g.open()
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&g.logLevel, "log-level", "warn", "debug, info, warn or error")
+	root.PersistentFlags().StringVar(&g.logFormat, "log-format", "text", "text or json")
+	root.AddCommand(
+		newDetect(g), newRun(g), newWatch(g), newEval(g), newModels(g), newCheck(g),
+		newStatus(g), newDoctor(g), newBench(g), newVersion(),
+	)
+	for _, c := range root.Commands() {
+		wrapArgs(c)
+	}
+	return root
+}
+
+// wrapArgs makes a wrong number of arguments a usage error.
+func wrapArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usagef("%w; see %s --help", err, cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		wrapArgs(sub)
+	}
+}
+
+// open makes the logger; logs go to stderr, results to stdout.
+func (g *globals) open() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
+		return usagef("--log-level %q: want debug, info, warn or error", g.logLevel)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch g.logFormat {
+	case "text":
+		g.log = slog.New(slog.NewTextHandler(os.Stderr, opts))
+	case "json":
+		g.log = slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	default:
+		return usagef("--log-format %q: want text or json", g.logFormat)
+	}
+	return nil
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "prints the version and how this binary was built",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
+			return err
+		},
+	}
+}
+
+func versionLine() string {
+	parts := []string{"vedette", version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-tags" {
+				parts = append(parts, "tags="+s.Value)
+			}
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// oneOf checks a flag with a fixed set of values.
+func oneOf(flag, value string, allowed ...string) error {
+	for _, a := range allowed {
+		if a == value {
+			return nil
+		}
+	}
+	return usagef("--%s %q: want %s", flag, value, strings.Join(allowed, " or "))
+}

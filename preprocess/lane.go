@@ -1,0 +1,364 @@
+package preprocess
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/tensor"
+)
+
+// Retry delays of a lossless lane while nobody serves its model.
+const (
+	retryFirst = 50 * time.Millisecond
+	retryMost  = 2 * time.Second
+	// everyAttempts is how often a lossless frame is given to workers that do
+	// not answer before its result is "failed".
+	everyAttempts = 3
+)
+
+// lane is one camera × one model: it picks frames, makes tensors, sends them
+// to workers (run) and publishes the answers in order (publish).
+type lane struct {
+	camera  *camera
+	cfg     DetectConfig
+	model   *modelState
+	tf      *Transform
+	account account
+
+	in    chan *entry  // like camera.in: one slot, or a short queue
+	order chan *ticket // in frame order
+
+	// Only offer uses these.
+	offerGap   map[string]uint64
+	offerEpoch string
+	nextDue    time.Time
+}
+
+// ticket is a frame whose turn to be published will come.
+type ticket struct {
+	frame   *vedette.Frame
+	gap     map[string]uint64
+	dropped string // reason, when there is nothing to publish
+	det     *vedette.Detection
+	picture *Picture // evidence, where asked for
+	out     outcome
+	why     string        // short reason for the metrics, from a bounded set
+	done    chan struct{} // closed when what stands above is final
+}
+
+func newLane(c *camera, cfg DetectConfig, m *modelState) (*lane, error) {
+	tf, err := NewTransform(m.cfg.Input)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{
+		camera: c, cfg: cfg, model: m, tf: tf,
+		in: make(chan *entry, 1),
+		// One more than can be under way, so that only credits ever limit.
+		order: make(chan *ticket, m.cfg.Credits+everyQueue),
+	}
+	if obs := c.owner.deps.Observer; obs != nil {
+		l.account.observe = func(result, reason string, n uint64) {
+			obs.Frames(c.cfg.ID, m.cfg.Ref.Name, result, reason, n)
+		}
+	}
+	return l, nil
+}
+
+// offer is called by the camera, in frame order, for every frame.
+func (l *lane) offer(shared *entry) {
+	e := *shared // gaps differ per lane; the pixels and their count are shared
+	if l.offerEpoch != e.frame.Epoch {
+		l.offerEpoch, l.offerGap, l.nextDue = e.frame.Epoch, nil, time.Time{}
+	}
+	gap := l.offerGap
+	l.offerGap = nil
+	for r, n := range e.gap {
+		gap = addGap(gap, r, n)
+	}
+	e.gap = gap
+	if e.unfit == "" && !e.frame.Unreadable {
+		switch {
+		case !l.due(e.frame.CaptureTime.Time):
+			l.skip(&e, outDropped, DropSampled)
+			return
+		case e.still:
+			l.skip(&e, outGated, "gated")
+			return
+		}
+	}
+	if l.camera.cfg.Delivery == Every {
+		l.in <- &e
+		return
+	}
+	select {
+	case old := <-l.in:
+		l.drop(old, DropStale)
+		e.inherit(old, DropStale)
+	default:
+	}
+	l.in <- &e
+}
+
+// skip leaves e out on purpose.
+func (l *lane) skip(e *entry, out outcome, reason string) {
+	l.offerGap = addGap(e.gap, reason, 1)
+	e.release()
+	if out == outDropped {
+		l.account.leave(out, reason, 1)
+		return
+	}
+	l.account.leave(out, "", 1)
+}
+
+// due samples to the lane's rate by capture time.
+func (l *lane) due(at time.Time) bool {
+	if l.cfg.FPS <= 0 {
+		return true
+	}
+	period := time.Duration(float64(time.Second) / l.cfg.FPS)
+	if at.Before(l.nextDue) {
+		return false
+	}
+	l.nextDue = l.nextDue.Add(period)
+	if l.nextDue.Before(at) { // first frame, or after a pause
+		l.nextDue = at.Add(period)
+	}
+	return true
+}
+
+func (l *lane) drop(e *entry, reason string) {
+	e.release()
+	l.account.leave(outDropped, reason, 1)
+}
+
+// run turns offered frames into requests.
+func (l *lane) run() {
+	defer close(l.order)
+	ctx := l.camera.owner.ctx
+	for e := range l.in {
+		if e.unfit != "" || e.frame.Unreadable {
+			l.refuse(e)
+			continue
+		}
+		if l.model.credits.Acquire(ctx, 1) != nil {
+			l.drop(e, DropShutdown)
+			continue
+		}
+		e = l.newest(e)
+		if e.unfit != "" || e.frame.Unreadable {
+			l.model.credits.Release(1)
+			l.refuse(e)
+			continue
+		}
+		l.send(ctx, e)
+	}
+}
+
+// newest swaps e for a newer frame that came while e waited for a credit.
+func (l *lane) newest(e *entry) *entry {
+	if l.camera.cfg.Delivery == Every {
+		return e
+	}
+	for {
+		select {
+		case n, ok := <-l.in:
+			if !ok {
+				return e
+			}
+			l.drop(e, DropStale)
+			n.inherit(e, DropStale)
+			e = n
+		default:
+			return e
+		}
+	}
+}
+
+// refuse publishes a frame that no model can judge.
+func (l *lane) refuse(e *entry) {
+	e.release()
+	t := l.ticket(e)
+	if e.frame.Unreadable {
+		t.fail("unreadable", e.frame.Reason)
+	} else {
+		t.out, t.why, t.det.Status, t.det.Reason = outUnfit, e.unfit, vedette.StatusUnfit, e.unfit
+	}
+	close(t.done)
+	l.order <- t
+}
+
+// send makes the tensor of e and gives it to a worker. It holds a credit.
+func (l *lane) send(ctx context.Context, e *entry) {
+	began := time.Now()
+	t := l.ticket(e)
+	l.order <- t
+	body := l.model.pool.Get().(*[]byte)
+	geom, err := l.transform(*body, e.frame, t)
+	e.release()
+	if err != nil {
+		l.model.pool.Put(body)
+		l.model.credits.Release(1)
+		if errors.Is(err, errOverwritten) {
+			t.dropped = DropOverwritten
+		} else {
+			t.fail("preprocess", err.Error())
+		}
+		close(t.done)
+		return
+	}
+	took := time.Since(began)
+	t.det.Timing.Preprocess = vedette.Millis(took)
+	l.camera.owner.deps.Observer.Stage("preprocess", l.camera.cfg.ID, l.model.cfg.Ref.Name, took)
+	req := &tensor.Request{
+		Camera: e.frame.Camera, Epoch: e.frame.Epoch, Seq: e.frame.Seq,
+		SHA256: l.model.cfg.Ref.SHA256, Geometry: geom,
+	}
+	if age := l.camera.cfg.MaxAge; age > 0 && l.camera.cfg.Delivery == Latest {
+		d := vedette.At(e.frame.CapturedAt.Add(age))
+		req.Deadline = &d
+	}
+	r := &request{lane: l, ticket: t, req: req, body: body}
+	r.send(ctx)
+}
+
+var errOverwritten = errors.New("overwritten before it was read")
+
+// transform makes the tensor, and the evidence where it is asked for.
+func (l *lane) transform(dst []byte, f *vedette.Frame, t *ticket) (tensor.Geometry, error) {
+	pics := l.camera.owner.deps.Pictures
+	data, err := pics.View(f.Ref)
+	if err != nil {
+		if !pics.Valid(f.Ref) {
+			return tensor.Geometry{}, errOverwritten
+		}
+		return tensor.Geometry{}, err
+	}
+	geom, err := l.tf.Apply(dst, pictureOf(f, data))
+	if l.camera.cfg.Evidence {
+		pic := pictureOf(f, slices.Clone(data))
+		t.picture = &pic
+	}
+	if !pics.Valid(f.Ref) {
+		return tensor.Geometry{}, errOverwritten
+	}
+	return geom, err
+}
+
+func (l *lane) ticket(e *entry) *ticket {
+	f := e.frame
+	ref := l.model.cfg.Ref
+	return &ticket{frame: f, gap: e.gap, done: make(chan struct{}), det: &vedette.Detection{
+		Schema: vedette.DetectionSchema, ID: f.ID().Detection(ref.Name),
+		Site: l.camera.owner.deps.Site, Camera: f.Camera, Epoch: f.Epoch, Seq: f.Seq, Item: f.Item,
+		CaptureTime: f.CaptureTime, Clock: f.Clock, PTSMillis: f.PTSMillis,
+		Width: f.Width, Height: f.Height, Model: ref,
+		Timing: vedette.Timing{Capture: f.CaptureMillis},
+	}}
+}
+
+// fail makes the frame's result "failed"; why is its class, reason the text.
+func (t *ticket) fail(why, reason string) {
+	t.out, t.why, t.det.Status, t.det.Reason = outFailed, why, vedette.StatusFailed, reason
+}
+
+// request is one tensor on its way to a worker, and again if need be.
+type request struct {
+	lane     *lane
+	ticket   *ticket
+	req      *tensor.Request
+	body     *[]byte
+	attempts int
+	delay    time.Duration
+}
+
+func (r *request) send(ctx context.Context) {
+	r.attempts++
+	// Requests outlive the owner's context: what a worker has is waited for.
+	r.lane.camera.owner.deps.Workers.Request(context.WithoutCancel(ctx), r.lane.model.cfg.Ref.Name, r.req, *r.body,
+		func(a *tensor.Answer, err error) { r.answered(ctx, a, err) })
+}
+
+func (r *request) answered(ctx context.Context, a *tensor.Answer, err error) {
+	t := r.ticket
+	if err != nil && r.again(ctx, err) {
+		return
+	}
+	switch {
+	case err == nil:
+		r.lane.fill(t, a)
+	case ctx.Err() != nil && !errors.Is(err, ErrTimeout):
+		t.dropped = DropShutdown
+	case errors.Is(err, ErrNoWorker):
+		t.dropped = DropNoWorker
+	case errors.Is(err, ErrTimeout):
+		t.fail("timeout", "timeout")
+	default:
+		t.fail("request", err.Error())
+	}
+	r.lane.model.pool.Put(r.body)
+	r.lane.model.credits.Release(1)
+	close(t.done)
+}
+
+// again repeats a lossless request that no worker took or answered.
+func (r *request) again(ctx context.Context, err error) bool {
+	if r.lane.camera.cfg.Delivery != Every || ctx.Err() != nil {
+		return false
+	}
+	if !errors.Is(err, ErrNoWorker) && r.attempts >= everyAttempts {
+		return false
+	}
+	if errors.Is(err, ErrNoWorker) {
+		r.attempts-- // nobody tried
+	}
+	r.delay = min(max(2*r.delay, retryFirst), retryMost)
+	timer := time.NewTimer(r.delay)
+	go func() {
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			r.send(ctx)
+		case <-ctx.Done():
+			r.answered(ctx, nil, err)
+		}
+	}()
+	return true
+}
+
+// fill completes the detection from a worker's answer.
+func (l *lane) fill(t *ticket, a *tensor.Answer) {
+	d := t.det
+	d.Status, d.Reason, d.Model = a.Status, a.Reason, a.Model
+	d.Timing.Infer, d.Timing.Postprocess = a.InferMillis, a.PostprocessMillis
+	spent := d.Timing.Preprocess + d.Timing.Infer + d.Timing.Postprocess
+	d.Timing.Queue = max(0, vedette.Millis(time.Since(t.frame.CapturedAt.Time))-spent)
+	switch a.Status {
+	case vedette.StatusOK:
+		t.out = outInferred
+		d.Objects, d.Classes = l.wanted(a.Objects), a.Classes
+	case vedette.StatusExpired:
+		t.out = outExpired
+	case vedette.StatusUnfit:
+		t.out = outUnfit
+	default:
+		t.out, t.why = outFailed, "model"
+	}
+}
+
+// wanted keeps the objects that the camera's configuration asks for.
+func (l *lane) wanted(all *[]vedette.Object) *[]vedette.Object {
+	if all == nil {
+		return nil
+	}
+	kept := slices.DeleteFunc(*all, func(o vedette.Object) bool {
+		return o.Score < l.cfg.MinScore || (len(l.cfg.Labels) > 0 && !slices.Contains(l.cfg.Labels, o.Label))
+	})
+	if kept == nil {
+		kept = []vedette.Object{}
+	}
+	return &kept
+}

@@ -1,0 +1,242 @@
+package preprocess
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/tensor"
+	"github.com/vedette-io/vedette/models"
+)
+
+// Delivery is what happens when frames come faster than they can be inferred.
+type Delivery string
+
+// The deliveries of a camera.
+const (
+	Latest Delivery = "latest" // the newest frame wins, older ones are dropped and counted
+	Every  Delivery = "every"  // no frame is lost; the source is slowed
+)
+
+// Errors that [Workers] report.
+var (
+	// ErrNoWorker says that nobody serves the model at the moment.
+	ErrNoWorker = errors.New("no worker serves the model")
+	// ErrTimeout says that a worker did not answer in time.
+	ErrTimeout = errors.New("the worker did not answer in time")
+)
+
+// Pictures gives access to captured frames by reference. Both methods are
+// called from many goroutines.
+type Pictures interface {
+	// View returns the bytes of the slot. They may be overwritten at any time:
+	// what was made of them counts only if Valid still says so afterwards.
+	View(ref vedette.RingRef) ([]byte, error)
+	Valid(ref vedette.RingRef) bool
+}
+
+// Workers reaches whoever runs the models. Request must not block for long;
+// done is called exactly once, from any goroutine, and body is free again from
+// then on.
+type Workers interface {
+	Request(ctx context.Context, model string, req *tensor.Request, body []byte, done func(*tensor.Answer, error))
+}
+
+// Writer publishes detections. Write is called in the order of each camera's
+// frames and must keep it; done is called once the message is safe, or with
+// the reason it never will be.
+type Writer interface {
+	Write(ctx context.Context, d *vedette.Detection, done func(error))
+}
+
+// Observer receives what the owner measures; the methods are called often and
+// from many goroutines.
+type Observer interface {
+	Frames(camera, model, result, reason string, n uint64)
+	Stage(stage, camera, model string, d time.Duration)
+	Latency(camera, model string, d time.Duration)
+}
+
+// ModelConfig is what the owner needs to know of a model.
+type ModelConfig struct {
+	Ref   vedette.ModelRef // Engine and Device are the worker's to fill
+	Input models.Input
+	// Credits bounds the requests under way: workers + 1 keeps every worker
+	// busy while nothing waits in a queue.
+	Credits int
+}
+
+// DetectConfig asks for one model on one camera.
+type DetectConfig struct {
+	Model    string
+	FPS      float64 // 0: every frame offered
+	MinScore float64
+	Labels   []string // empty: all
+}
+
+// CameraConfig is one camera as its owner sees it.
+type CameraConfig struct {
+	ID       string
+	Delivery Delivery
+	Detect   []DetectConfig
+	Motion   *GateConfig    // nil: off
+	Fitness  *FitnessConfig // nil: off
+	// Evidence keeps a copy of each inferred picture for [OwnerDeps.Evidence].
+	Evidence bool
+	// MaxAge bounds how old a frame may be when its inference starts; 0: any.
+	// Only delivery latest expires frames.
+	MaxAge time.Duration
+}
+
+// OwnerDeps are the owner's connections to the rest.
+type OwnerDeps struct {
+	Log      *slog.Logger
+	Site     string
+	Pictures Pictures
+	Workers  Workers
+	Writer   Writer
+	Observer Observer
+	// Evidence, when set, receives the picture of each result of the cameras
+	// that ask for it, in order, before the result is published. It owns pic.
+	Evidence func(d *vedette.Detection, pic Picture)
+	Now      func() time.Time
+}
+
+// Owner is the one writer of its cameras' detections: it takes frames, decides
+// which are worth inferring, makes the tensors, puts the answers in order and
+// publishes them. It is safe for concurrent use, but the frames of one camera
+// must be delivered in order.
+type Owner struct {
+	deps    OwnerDeps
+	models  map[string]*modelState
+	ctx     context.Context
+	cancel  context.CancelFunc
+	mu      sync.Mutex
+	cameras map[string]*camera
+}
+
+// modelState is what all cameras of a model share.
+type modelState struct {
+	cfg     ModelConfig
+	credits *semaphore.Weighted // first come, first served: no camera starves another
+	bytes   int
+	pool    sync.Pool // of *[]byte, model-sized
+}
+
+// NewOwner returns an owner for cameras that use models.
+func NewOwner(modelConfigs []ModelConfig, deps OwnerDeps) (*Owner, error) {
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	o := &Owner{deps: deps, models: map[string]*modelState{}, cameras: map[string]*camera{}}
+	for _, m := range modelConfigs {
+		size := m.Input.Width * m.Input.Height * m.Input.Channels()
+		if size <= 0 {
+			return nil, fmt.Errorf("model %s: input of %d×%d pixels: the manifest must give its size", m.Ref.Name, m.Input.Width, m.Input.Height)
+		}
+		ms := &modelState{cfg: m, credits: semaphore.NewWeighted(int64(max(m.Credits, 1))), bytes: size}
+		ms.pool.New = func() any { b := make([]byte, size); return &b }
+		o.models[m.Ref.Name] = ms
+	}
+	o.ctx, o.cancel = context.WithCancel(context.Background())
+	return o, nil
+}
+
+// Add starts to own a camera.
+func (o *Owner) Add(cfg CameraConfig) error {
+	if err := vedette.CheckID(cfg.ID); err != nil {
+		return fmt.Errorf("camera: %w", err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.cameras[cfg.ID] != nil {
+		return fmt.Errorf("camera %s is owned already", cfg.ID)
+	}
+	c, err := newCamera(o, cfg)
+	if err != nil {
+		return err
+	}
+	o.cameras[cfg.ID] = c
+	c.start()
+	return nil
+}
+
+// Deliver hands a frame to its camera's owner. release is called once the
+// frame's pixels are no longer needed, also for frames that are dropped. A
+// frame of a camera not owned here is released and ignored. With delivery
+// every, Deliver blocks while the camera's queue is full.
+func (o *Owner) Deliver(f *vedette.Frame, release func()) {
+	o.mu.Lock()
+	c := o.cameras[f.Camera]
+	o.mu.Unlock()
+	if c == nil {
+		release()
+		return
+	}
+	c.deliver(f, release)
+}
+
+// Finish says that no more frames of the camera will come and waits until
+// every frame has left its account, or ctx ends.
+func (o *Owner) Finish(ctx context.Context, id string) error {
+	o.mu.Lock()
+	c := o.cameras[id]
+	o.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.close()
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Remove finishes a camera and forgets it with its account.
+func (o *Owner) Remove(ctx context.Context, id string) error {
+	err := o.Finish(ctx, id)
+	o.mu.Lock()
+	delete(o.cameras, id)
+	o.mu.Unlock()
+	return err
+}
+
+// Close stops: what waits is dropped as "shutdown", what a worker has is
+// waited for and published, until ctx ends.
+func (o *Owner) Close(ctx context.Context) error {
+	o.cancel()
+	o.mu.Lock()
+	ids := make([]string, 0, len(o.cameras))
+	for id := range o.cameras {
+		ids = append(ids, id)
+	}
+	o.mu.Unlock()
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, o.Finish(ctx, id))
+	}
+	return errors.Join(errs...)
+}
+
+// Accounts returns the account of every camera and model.
+func (o *Owner) Accounts() map[string]map[string]Counts {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make(map[string]map[string]Counts, len(o.cameras))
+	for id, c := range o.cameras {
+		of := make(map[string]Counts, len(c.lanes))
+		for _, l := range c.lanes {
+			of[l.model.cfg.Ref.Name] = l.account.counts()
+		}
+		all[id] = of
+	}
+	return all
+}
