@@ -35,7 +35,10 @@ func BarcodeReader(batch int) []byte {
 			x, y := float32(c%barcode.Columns*cellW), float32(c/barcode.Columns*cellH)
 			boxes = append(boxes, x, y, x+cellW, y+cellH)
 			classes = append(classes, float32(c))
-			mask = append(mask, map[bool]float32{true: 1}[hasCode(c)])
+			mask = append(mask, 0)
+			if hasCode(c) {
+				mask[len(mask)-1] = 1
+			}
 		}
 	}
 	g := &Graph{
