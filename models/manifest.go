@@ -126,6 +126,10 @@ type Output struct {
 	MaxObjects int `yaml:"max_objects,omitempty"`
 	// Strides of the feature maps, for decoders with a grid.
 	Strides []int `yaml:"strides,omitempty,flow"`
+	// Decoded says that a YOLOX model was exported with its boxes in pixels.
+	Decoded bool `yaml:"decoded,omitempty"`
+	// Normalized says that boxes are in 0..1 of the input instead of pixels.
+	Normalized bool `yaml:"normalized,omitempty"`
 	// Softmax says that a classifier's outputs are logits.
 	Softmax bool `yaml:"softmax,omitempty"`
 }
