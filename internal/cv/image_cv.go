@@ -16,8 +16,7 @@ func SetThreads(n int) { gocv.SetNumThreads(n) }
 
 // Resize scales src into all of dst, in place: with a dst that is a
 // [View.Region] of a larger picture the pixels around it stay. The memory of
-// src and dst must not overlap. Both may be used by one call at a time only
-// where it is dst.
+// src and dst must not overlap. Safe for concurrent use on different dst.
 func Resize(dst, src View, interp Interp) error {
 	if err := checkResize(dst, src); err != nil {
 		return fmt.Errorf("resize: %w", err)

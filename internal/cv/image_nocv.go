@@ -26,3 +26,6 @@ func EncodeJPEG(dst []byte, _ View, _ int) ([]byte, error) { return dst, ErrNoOp
 
 // DecodeImage decodes a picture file.
 func DecodeImage([]byte) (View, error) { return View{}, ErrNoOpenCV }
+
+// DrawBoxes draws marks onto a picture.
+func DrawBoxes(View, []Mark) error { return ErrNoOpenCV }
