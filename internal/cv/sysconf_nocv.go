@@ -1,0 +1,6 @@
+//go:build !cv || !linux
+
+package cv
+
+// SetDecoderThreads has no effect here.
+func SetDecoderThreads(int) {}
