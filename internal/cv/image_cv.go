@@ -3,7 +3,6 @@
 package cv
 
 import (
-	"errors"
 	"fmt"
 	"image"
 
@@ -66,19 +65,20 @@ func EncodeJPEG(dst []byte, v View, quality int) ([]byte, error) {
 }
 
 // DecodeImage decodes a JPEG, PNG, WebP, BMP or TIFF file to BGR, upright as
-// its EXIF orientation says, without padding between rows.
+// its EXIF orientation says, without padding between rows. What is no picture
+// fails with [ErrNotAPicture]; of a damaged JPEG there may be a part, the rest
+// grey.
 func DecodeImage(file []byte) (View, error) {
 	if len(file) == 0 {
-		return View{}, errors.New("decode image: the file is empty")
+		return View{}, fmt.Errorf("decode image: %w: it is empty", ErrNotAPicture)
 	}
 	m := gocv.NewMat()
 	defer m.Close()
-	err := gocv.IMDecodeIntoMat(file, gocv.IMReadColor, &m)
-	if err != nil {
-		return View{}, fmt.Errorf("decode image: %w", err)
+	if err := gocv.IMDecodeIntoMat(file, gocv.IMReadColor, &m); err != nil {
+		return View{}, fmt.Errorf("decode image: %w: %w", ErrNotAPicture, err)
 	}
 	if m.Empty() {
-		return View{}, errors.New("decode image: not a picture in a format OpenCV reads, or damaged")
+		return View{}, fmt.Errorf("decode image: %w", ErrNotAPicture)
 	}
 	return View{Data: m.ToBytes(), Width: m.Cols(), Height: m.Rows(), Stride: 3 * m.Cols(), Channels: 3}, nil
 }

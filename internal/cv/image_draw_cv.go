@@ -29,7 +29,7 @@ func DrawBoxes(v View, marks []Mark) error {
 		if boxes[i], err = mark.corners(v.Width, v.Height); err != nil {
 			return err
 		}
-		if err := gocv.Rectangle(&m, boxes[i], palette(mark.Color), p.line); err != nil {
+		if err := gocv.Rectangle(&m, boxes[i], palette(mark.Color), p.line+1); err != nil {
 			return fmt.Errorf("draw box: %w", err)
 		}
 	}

@@ -5,6 +5,7 @@ package cv_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -236,8 +237,8 @@ func TestDecodeImageKinds(t *testing.T) {
 		"empty": nil, "text": []byte("not a picture\n"), "cut header": file.Bytes()[:20],
 		"JPEG start only": {0xff, 0xd8, 0xff, 0xe0},
 	} {
-		if v, err := cv.DecodeImage(data); err == nil {
-			t.Errorf("%s: no error, %d×%d", name, v.Width, v.Height)
+		if v, err := cv.DecodeImage(data); !errors.Is(err, cv.ErrNotAPicture) {
+			t.Errorf("%s: error %v, %d×%d, want ErrNotAPicture", name, err, v.Width, v.Height)
 		}
 	}
 }
