@@ -50,10 +50,10 @@ func guessEnd2End(e evidence, m *models.Manifest) bool {
 	if !ok || cols != 6 {
 		return false
 	}
-	if !e.ultralytics() {
+	if e.meta["end2end"] != "True" {
 		_, one := e.onGrid(n, 1)
 		_, three := e.onGrid(n, 3)
-		if one || three { // one class of YOLOX or YOLOv5
+		if one || three { // one class of YOLOX or YOLOv5, two of YOLOv8 by row
 			return false
 		}
 	}
