@@ -142,7 +142,7 @@ func parseCOCO(file string, data []byte) (*Dataset, error) {
 	}
 	if ignored > 0 {
 		ds.Notes = append(ds.Notes, fmt.Sprintf(
-			"%d objects are marked ignore without iscrowd: the COCO scores count them as any other, as pycocotools does; all other scores leave them out", ignored))
+			"objects marked ignore without iscrowd: %d; the COCO scores count them as any other, as pycocotools does, and all other scores leave them out", ignored))
 	}
 	return ds, nil
 }

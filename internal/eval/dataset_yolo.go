@@ -61,7 +61,7 @@ func openYOLO(dir string) (*Dataset, error) {
 		return nil, err
 	}
 	if unlabelled > 0 {
-		ds.Notes = append(ds.Notes, fmt.Sprintf("%d of %d pictures have no label file and are taken to show no object (%s, …)",
+		ds.Notes = append(ds.Notes, fmt.Sprintf("pictures without a label file, taken to show no object: %d of %d (%s, …)",
 			unlabelled, len(ds.Items), sample))
 	}
 	return ds, nil

@@ -240,7 +240,7 @@ func parseJSONL(file string, data []byte, ds *Dataset) (*Detections, error) {
 		return nil, fmt.Errorf("%s: none of its %d pictures (%s, …) is in the data set (%s, …)", file, strangers, stranger, ds.Items[0].Name)
 	}
 	if strangers > 0 {
-		d.Notes = append(d.Notes, fmt.Sprintf("detections of %d pictures that are not in the data set are left out (%s, …)", strangers, stranger))
+		d.Notes = append(d.Notes, fmt.Sprintf("left out: pictures (%d) that are not in the data set (%s, …)", strangers, stranger))
 	}
 	return d, nil
 }

@@ -85,7 +85,7 @@ func (s strangers) note() string {
 	for _, n := range s {
 		total += n
 	}
-	return fmt.Sprintf("%d detections are left out, because the data set has no class of that name: %s", total, some(s.list()))
+	return fmt.Sprintf("left out of the scores: detections (%d) of labels that the data set does not have: %s", total, some(s.list()))
 }
 
 func (s strangers) list() []string {

@@ -118,7 +118,7 @@ func (r *Result) writeClasses(b *strings.Builder) {
 	}
 	writeTable(b, 1, rows)
 	if hidden > 0 {
-		fmt.Fprintf(b, "  %d classes that these pictures neither show nor were said to show are left out\n", hidden)
+		fmt.Fprintf(b, "  left out: classes of which these pictures show nothing and nothing was found (%d)\n", hidden)
 	}
 }
 
