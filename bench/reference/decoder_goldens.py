@@ -101,7 +101,7 @@ def detectors(data):
         )
 
 
-def plus(data):
+def plus():
     """NanoDet-Plus is not among the models: the numbers of NanoDet-like outputs
     in the layout of nanodet_plus_head.py, decoded as there."""
     rng = np.random.default_rng(7)
@@ -153,7 +153,7 @@ def classifier(data):
 def main():
     data = common.arguments(__doc__).data
     detectors(data)
-    plus(data)
+    plus()
     classifier(data)
 
 

@@ -152,6 +152,11 @@ func guessClassify(e evidence, m *models.Manifest) bool {
 	if n := e.outs[0].Shape[axis]; n < 2 && len(m.Labels) == 0 {
 		return false
 	}
+	switch e.outs[0].Op {
+	case "", "Softmax", "Sigmoid", "HardSigmoid":
+	default:
+		m.Output.Softmax = true
+	}
 	if e.ultralytics() {
 		m.Input.Color, m.Input.Resize, m.Input.Scale = models.RGB, models.Crop, 1.0/255
 	}

@@ -43,6 +43,10 @@ type Tensor struct {
 type Info struct {
 	Name  string
 	Shape []int
+	// Op is the operator that computes the output, when known, looking past
+	// those that only reshape or convert. [Guess] tells logits from
+	// probabilities by it.
+	Op string
 }
 
 func (i Info) String() string { return fmt.Sprintf("%q %s", i.Name, shapeString(i.Shape)) }
@@ -143,7 +147,8 @@ func className(class int) string { return fmt.Sprintf("class_%d", class) }
 func cloneInfos(in []Info) []Info {
 	out := make([]Info, len(in))
 	for i, o := range in {
-		out[i] = Info{Name: o.Name, Shape: append([]int(nil), o.Shape...)}
+		out[i] = o
+		out[i].Shape = append([]int(nil), o.Shape...)
 	}
 	return out
 }

@@ -130,11 +130,12 @@ func checkOutputs(want []Info, got []Tensor, pictures int, noBatch bool) error {
 		return fmt.Errorf("%w: the run has %d outputs, the model declares %d", ErrLayout, len(got), len(want))
 	}
 	for i, t := range got {
-		n := 1
+		n, fits := 1, len(t.Shape) == len(want[i].Shape)
 		for _, v := range t.Shape {
 			n *= v
+			fits = fits && v >= 0
 		}
-		fits := len(t.Shape) == len(want[i].Shape) && len(t.F32) == n
+		fits = fits && len(t.F32) == n
 		for a, v := range want[i].Shape {
 			if a == 0 && !noBatch {
 				continue // the file's batch size says nothing about this run's

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vedette-io/vedette/models"
@@ -15,13 +16,10 @@ type end2end struct {
 }
 
 func buildEnd2End(s spec) (Decoder, error) {
-	o, err := s.rows(6)
-	if err != nil {
-		return nil, err
+	if len(s.outs) != 1 || len(s.outs[0].Shape) != 3 || (s.outs[0].Shape[2] >= 1 && s.outs[0].Shape[2] != 6) {
+		return nil, errors.New("not one output with three axes, the last one 6 long")
 	}
-	if o.Shape[2] != 6 {
-		return nil, fmt.Errorf("%d columns, not 6", o.Shape[2])
-	}
+	s.outs[0].Shape[2] = 6 // where the file leaves it open
 	sx, sy := s.boxScale()
 	d, err := newDetector(s, len(s.labels), end2end{sx, sy, len(s.labels)})
 	if err != nil {

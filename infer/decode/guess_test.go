@@ -122,3 +122,12 @@ func TestGuessRefuses(t *testing.T) {
 		t.Errorf("open input size: %v", err)
 	}
 }
+
+func TestGuessTellsLogitsFromProbabilities(t *testing.T) {
+	for op, want := range map[string]bool{"": false, "Softmax": false, "Sigmoid": false, "Gemm": true, "Add": true} {
+		m, err := decode.Guess([]decode.Info{{Name: "o", Shape: []int{1, 10}, Op: op}}, nil, models.Input{Width: 28, Height: 28})
+		if err != nil || m.Output.Softmax != want {
+			t.Errorf("behind %q: softmax %v, %v, want %v", op, m.Output.Softmax, err, want)
+		}
+	}
+}
