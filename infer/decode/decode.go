@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/engine"
 	"github.com/vedette-io/vedette/internal/tensor"
 	"github.com/vedette-io/vedette/models"
 )
@@ -32,11 +33,7 @@ var ErrNotFinite = errors.New("the model answered with NaN or infinity")
 var ErrNotProbability = errors.New("the model's scores are not probabilities")
 
 // Tensor is one output of a run: row-major, the batch axis first.
-type Tensor struct {
-	Name  string
-	Shape []int
-	F32   []float32
-}
+type Tensor = engine.Output
 
 // Info describes one output as the model's file declares it. An axis that the
 // file leaves open is -1 (or anything below 1).
