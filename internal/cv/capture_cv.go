@@ -199,16 +199,15 @@ type Picture struct {
 	shape Shape
 }
 
-// DecodePicture decodes the bytes of an image file to BGR, turned as its EXIF
-// data says. It fails with [ErrNotAPicture]. OpenCV's complaints about damaged
-// data go to the process's stderr.
-func DecodePicture(data []byte) (*Picture, error) {
-	if len(data) == 0 {
-		return nil, fmt.Errorf("%w: the file is empty", ErrNotAPicture)
-	}
-	m, err := gocv.IMDecode(data, gocv.IMReadColor)
-	if err != nil || m.Empty() {
+// ReadPicture decodes an image file to BGR, turned as its EXIF data says. It
+// fails with [ErrNotAPicture], and gives no other reason when the file cannot
+// be read. Of a damaged JPEG it returns what there is, the rest grey; libjpeg's
+// complaint on the process's stderr is the only sign.
+func ReadPicture(path string) (*Picture, error) {
+	m := gocv.IMRead(path, gocv.IMReadColor)
+	if m.Empty() {
 		_ = m.Close()
+		gocv.ClearLastException()
 		return nil, ErrNotAPicture
 	}
 	shape, err := shapeOf(&m)

@@ -32,8 +32,8 @@ func (*Capture) Retrieve([]byte) (Shape, error) { return Shape{}, ErrNoOpenCV }
 // Picture is a decoded still picture.
 type Picture struct{}
 
-// DecodePicture returns [ErrNoOpenCV].
-func DecodePicture([]byte) (*Picture, error) { return nil, ErrNoOpenCV }
+// ReadPicture returns [ErrNoOpenCV].
+func ReadPicture(string) (*Picture, error) { return nil, ErrNoOpenCV }
 
 // Shape is zero.
 func (*Picture) Shape() Shape { return Shape{} }

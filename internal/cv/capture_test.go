@@ -143,17 +143,25 @@ func TestNamedAccelerationThatIsMissing(t *testing.T) {
 	}
 }
 
-func TestDecodePicture(t *testing.T) {
+func TestReadPicture(t *testing.T) {
 	jpeg, err := os.ReadFile(testkit.Data(t, "images/coco64/images/"+firstImage(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := DecodePicture(jpeg)
+	dir := t.TempDir()
+	decode := func(data []byte) (*Picture, error) {
+		path := filepath.Join(dir, "p.jpg")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return ReadPicture(path)
+	}
+	plain, err := decode(jpeg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer plain.Close()
-	turned, err := DecodePicture(withOrientation(jpeg, 6)) // quarter turn
+	turned, err := decode(withOrientation(jpeg, 6)) // quarter turn
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +182,7 @@ func TestDecodePicture(t *testing.T) {
 		t.Errorf("%v, want ErrTooSmall", err)
 	}
 	for name, bad := range map[string][]byte{"empty": nil, "text": []byte("hello"), "header only": jpeg[:20]} {
-		if _, err := DecodePicture(bad); !errors.Is(err, ErrNotAPicture) {
+		if _, err := decode(bad); !errors.Is(err, ErrNotAPicture) {
 			t.Errorf("%s: %v, want ErrNotAPicture", name, err)
 		}
 	}

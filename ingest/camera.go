@@ -1,0 +1,340 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/cv"
+)
+
+// Camera captures one source. See the package comment.
+type Camera struct {
+	cfg  Config
+	deps Deps
+	log  *slog.Logger
+
+	// What follows belongs to Run's goroutine.
+	state    State
+	position position
+	items    items
+	start    time.Time // of a finite source's run
+	crashes  int       // in a row, without a frame in between
+	software bool      // hardware decoding was tried and failed
+	warned   bool      // about that
+	patient  bool      // the next attempt lets FFmpeg analyse the stream at length
+
+	everOnline bool
+
+	rings rings
+	once  sync.Once
+}
+
+// position is how far a finite source, or an epoch of a live one, has come.
+type position struct {
+	epoch   string
+	seq     uint64 // of the next frame
+	sampled uint64
+	bucket  int64
+	gap     uint64
+}
+
+// New prepares a camera. It fails when the configuration is wrong; whether the
+// source is there is found out by Run.
+func New(cfg Config, deps Deps) (*Camera, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Output == nil {
+		return nil, errors.New("camera without an output")
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Epochs == nil {
+		deps.Epochs = new(vedette.Epochs)
+	}
+	if deps.Command == nil {
+		deps.Command = selfCommand
+	}
+	c := &Camera{cfg: cfg.withDefaults(), deps: deps, log: deps.Log.With("camera", cfg.ID)}
+	c.rings.idle = make(chan struct{}, 1)
+	c.state = State{Camera: cfg.ID}
+	return c, nil
+}
+
+// Run captures until the source ends, the context does, or there is no hope.
+//
+// A finite source that was read to its end gives nil, after the end notice was
+// delivered and, under Every, all its frames were released; a damaged one
+// gives an error that wraps [ErrTruncated] after that. A cancelled context
+// gives its error. Anything else is a [*SourceError], or what Output.Frame
+// returned. Run must be called once.
+func (c *Camera) Run(ctx context.Context) error {
+	err := errors.New("camera was run before")
+	c.once.Do(func() { err = c.run(ctx) })
+	return err
+}
+
+// Close frees the ring of the last picture, which stays readable after Run has
+// returned. It is idempotent and must not be called before.
+func (c *Camera) Close() error { return c.rings.closeAll() }
+
+func (c *Camera) run(ctx context.Context) error {
+	err := c.supervise(ctx)
+	if ctx.Err() == nil {
+		reason := "eof"
+		if err != nil {
+			reason = cause(err)
+		}
+		c.setState(ctx, Ended, reason, err)
+	}
+	return err
+}
+
+func (c *Camera) supervise(ctx context.Context) error {
+	if c.cfg.Source.finite {
+		return c.runFinite(ctx)
+	}
+	return c.runLive(ctx)
+}
+
+// runFinite reads a file or list to its end, with as many children as it
+// takes.
+func (c *Camera) runFinite(ctx context.Context) error {
+	found, err := c.cfg.Source.find()
+	if err != nil {
+		return err
+	}
+	c.items = found
+	if found.ignored > 0 {
+		c.log.Info("files that are no pictures are left out", "count", found.ignored, "pictures", len(found.paths))
+	}
+	c.start = c.cfg.Resume.Start
+	if c.start.IsZero() {
+		c.start = time.Now()
+	}
+	c.position = position{epoch: c.cfg.Resume.Epoch, seq: c.cfg.Resume.Seq}
+	if c.position.epoch == "" {
+		c.position.epoch = c.deps.Epochs.Next(c.start)
+	}
+	c.setState(ctx, Connecting, "", nil)
+	for {
+		out := c.capture(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case out.fatal != nil:
+			return out.fatal
+		case out.ended:
+			return c.finish(ctx, "eof", c.checkComplete(out))
+		}
+		if err := c.afterCrash(ctx, out); err != nil {
+			return err
+		}
+		c.state.Restarts++
+		c.setState(ctx, Connecting, cause(out.err), nil)
+	}
+}
+
+// maxCrashes is how many children in a row may die at the same frame.
+const maxCrashes = 3
+
+// afterCrash decides whether a finite source goes on after a failed child.
+func (c *Camera) afterCrash(ctx context.Context, out outcome) error {
+	if out.permanent {
+		return c.giveUp(ctx, out.err)
+	}
+	if out.progress {
+		c.crashes = 0
+	}
+	c.crashes++
+	c.log.Warn("capture process failed", "reason", cause(out.err), "next_seq", c.position.seq)
+	if c.crashes < maxCrashes {
+		return nil
+	}
+	if c.cfg.Source.kind == Images {
+		// The picture itself kills the decoder: it costs only itself.
+		c.crashes = 0
+		return c.deliverUnreadable(ctx, c.items.name(c.position.seq), cause(out.err))
+	}
+	return c.giveUp(ctx, out.err)
+}
+
+// giveUp ends a finite source that cannot be read on. When it had frames their
+// consumer is told that there will be no more.
+func (c *Camera) giveUp(ctx context.Context, err error) error {
+	if c.position.seq == c.cfg.Resume.Seq {
+		return err
+	}
+	return c.finish(ctx, cause(err), err)
+}
+
+// checkComplete compares what was read with what the file said it had. The
+// number is an estimate in some formats, so that little is allowed.
+func (c *Camera) checkComplete(out outcome) error {
+	got, want := c.position.seq, out.total
+	if c.cfg.Source.kind == File && want > 0 && got+5 < want && float64(got) < 0.95*float64(want) {
+		return c.cfg.Source.fail(ErrTruncated, fmt.Sprintf("%d of %d frames could be read", got, want))
+	}
+	return nil
+}
+
+// finish announces the end of a finite source and waits for what is still in
+// use.
+func (c *Camera) finish(ctx context.Context, reason string, result error) error {
+	if result != nil && reason == "eof" {
+		reason = "truncated"
+	}
+	if err := c.deliverEnd(ctx, reason); err != nil {
+		return err
+	}
+	if err := c.rings.waitIdle(ctx); err != nil {
+		return err
+	}
+	return result
+}
+
+// runLive keeps a live source connected.
+func (c *Camera) runLive(ctx context.Context) error {
+	retry := backoff{min: c.cfg.MinBackoff, max: c.cfg.MaxBackoff}
+	attempts := 0
+	for {
+		c.setState(ctx, Connecting, c.state.Reason, nil)
+		err := c.probe(ctx)
+		out := outcome{err: err}
+		if err == nil {
+			out = c.capture(ctx)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if out.fatal != nil {
+			return out.fatal
+		}
+		attempts++
+		if out.online {
+			attempts = 0
+		}
+		if out.uptime >= goodRun {
+			retry.reset()
+		}
+		if out.permanent || (!c.everOnline && c.cfg.MaxAttempts > 0 && attempts >= c.cfg.MaxAttempts) {
+			return out.err
+		}
+		c.setState(ctx, Offline, cause(out.err), out.err)
+		c.log.Warn("camera is offline", "reason", cause(out.err), "attempt", attempts)
+		if err := c.await(ctx, &retry, out.err); err != nil {
+			return err
+		}
+	}
+}
+
+// goodRun is how long a connection must last to count as a success.
+const goodRun = 10 * time.Second
+
+// await waits until the next attempt is worth it: a growing pause while the
+// camera answers, and as soon as it answers again when it did not.
+func (c *Camera) await(ctx context.Context, retry *backoff, why error) error {
+	for {
+		pause := retry.next()
+		if isAway(why) {
+			pause = jitter(probeEvery)
+		}
+		if errors.Is(why, ErrAuth) {
+			pause = jitter(authPause) // cameras lock accounts after a few wrong tries
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		if !isAway(why) {
+			return nil
+		}
+		err := c.probe(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			retry.reset()
+			return nil
+		}
+		if cause(err) != c.state.Reason {
+			c.setState(ctx, Offline, cause(err), err)
+			c.log.Warn("camera is offline", "reason", cause(err))
+		}
+		why = err
+	}
+}
+
+// isAway reports whether a probe, which is cheap, can tell that the reason for
+// a failure is gone.
+func isAway(err error) bool {
+	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoStream) || errors.Is(err, ErrNoDevice)
+}
+
+const (
+	probeEvery = time.Second
+	authPause  = 45 * time.Second
+)
+
+func (c *Camera) setState(ctx context.Context, p Phase, reason string, err error) {
+	if c.state.Phase == p && c.state.Reason == reason {
+		return
+	}
+	c.state.Phase, c.state.Reason, c.state.Err = p, reason, err
+	c.state.Epoch, c.state.Since = c.position.epoch, time.Now()
+	c.deps.Output.State(ctx, c.state)
+}
+
+// job describes the source to a new child.
+func (c *Camera) job() *job {
+	cfg := &c.cfg
+	j := &job{
+		Kind: cfg.Source.kind, Location: cfg.Source.location, Items: c.items.paths, Names: c.items.names,
+		Live: cfg.Source.Live(), Every: cfg.Delivery == Every,
+		Paced: cfg.Source.finite && cfg.Delivery == Latest && !cfg.Unpaced,
+		FPS:   cfg.FPS, Slots: cfg.Slots, Threads: c.threads(), Acceleration: c.acceleration(),
+		Codecs: c.codecs(), Transport: cfg.Transport, Patient: c.patient,
+		OpenTimeout: cfg.OpenTimeout,
+		// The child notices a silent camera itself, before it is killed for it.
+		ReadTimeout: cfg.Silence * 4 / 5,
+	}
+	switch {
+	case cfg.Source.kind == Images:
+		j.Location = ""
+	case cfg.Source.kind == File:
+		j.Location = c.items.paths[0] // absolute: nothing in it can look like a protocol
+		j.Items, j.Names = nil, nil
+	}
+	if cfg.Source.finite {
+		j.Seq, j.Sampled, j.Bucket = c.position.seq, c.position.sampled, c.position.bucket
+	}
+	return j
+}
+
+func (c *Camera) acceleration() cv.Acceleration {
+	switch {
+	case c.software:
+		return cv.Software
+	case c.cfg.Decode == "auto":
+		return cv.Any
+	case c.cfg.Decode == "vaapi":
+		return cv.VAAPI
+	case c.cfg.Decode == "mfx":
+		return cv.MFX
+	}
+	return cv.Software
+}
+
+// codecs are decoders of FFmpeg to ask for by name: OpenCV has no other way to
+// NVIDIA's.
+func (c *Camera) codecs() []string {
+	if c.cfg.Decode == "cuda" {
+		return []string{"h264_cuvid", "hevc_cuvid", "av1_cuvid", "mjpeg_cuvid"}
+	}
+	return nil
+}

@@ -1,0 +1,315 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/internal/ring"
+)
+
+// IsChild reports whether this process was started as a capture child: the
+// program must then call [ChildMain] and exit with its result, before it does
+// anything else.
+func IsChild() bool { return os.Getenv(childEnv) == childRole }
+
+// ChildMain captures one source, as the parent process asks on standard input.
+// It ends with the source, and the process exits when standard input is
+// closed, whatever it is doing.
+func ChildMain() int {
+	out := os.NewFile(eventFD, "events")
+	if out == nil {
+		fmt.Fprintln(os.Stderr, "capture: not started by a parent")
+		return 2
+	}
+	in := newLineReader(os.Stdin, maxJobLine)
+	var j job
+	if err := in.next(&j); err != nil {
+		fmt.Fprintln(os.Stderr, "capture: no job from the parent:", err)
+		return 2
+	}
+	c := &child{job: &j, out: out, slots: newSlots(j.Slots)}
+	go c.obey(in)
+	err := c.run()
+	if err == nil {
+		return 0
+	}
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{code: failOther, err: err}
+	}
+	if err := c.send(&event{Type: evFail, Seq: c.seq, Code: f.code, Text: f.err.Error()}); err != nil {
+		fmt.Fprintln(os.Stderr, "capture: report to the parent:", err)
+	}
+	return 1
+}
+
+// failure is an error with a code that the parent understands.
+type failure struct {
+	code string
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+func (f *failure) Unwrap() error { return f.err }
+
+// liveWait is how long a live source waits for a free slot before the frame is
+// given up: the camera's own buffers bridge that much.
+const liveWait = time.Second
+
+// child is the capture loop of one source.
+type child struct {
+	job   *job
+	out   io.Writer
+	src   reader
+	slots *slots
+
+	ring   *ring.Writer
+	number int // of the ring in this process
+	next   int // slot under latest delivery
+
+	seq     uint64 // of the next frame
+	sampled uint64
+	sampler sampler
+	gaps    gapCounter
+	pacer   pacer
+	ticked  time.Time
+}
+
+// obey carries out the parent's commands until its end of the pipe closes.
+// Then the process exits, though its capture may hang in C.
+func (c *child) obey(in *lineReader) {
+	for {
+		var cmd command
+		if in.next(&cmd) != nil {
+			os.Exit(0)
+		}
+		c.slots.obey(cmd)
+	}
+}
+
+func (c *child) send(ev *event) error {
+	c.ticked = time.Now()
+	return writeLine(c.out, ev)
+}
+
+// tick tells the parent that the source is alive, at most every tickEvery.
+func (c *child) tick() error {
+	if time.Since(c.ticked) < tickEvery {
+		return nil
+	}
+	return c.send(&event{Type: evTick, Seq: c.seq, Sampled: c.sampled})
+}
+
+func (c *child) run() error {
+	j := c.job
+	cv.SetDecoderThreads(j.Threads)
+	src, err := openReader(j)
+	if err != nil {
+		return c.openFailed(err)
+	}
+	c.src = src
+	defer src.close()
+	c.sampler = sampler{fps: j.FPS, bucket: j.Bucket}
+	c.sampled = j.Sampled
+	c.pacer = pacer{fps: j.FPS, still: j.Kind == Images}
+	opened := &event{Type: evOpened, SourceFPS: src.fps(), Total: src.total()}
+	if v, ok := src.(*video); ok {
+		opened.Accelerated = v.Accelerated()
+	}
+	if err := c.send(opened); err != nil {
+		return err
+	}
+	if err := c.catchUp(); err != nil {
+		return err
+	}
+	for {
+		if err := c.frame(); errors.Is(err, io.EOF) {
+			return c.send(&event{Type: evEnd, Seq: c.seq, Sampled: c.sampled})
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// openFailed finds out whether a named hardware decoder was the reason.
+func (c *child) openFailed(err error) error {
+	a := c.job.Acceleration
+	named := len(c.job.Codecs) > 0 || (a != cv.Software && a != cv.Any)
+	if named && errors.Is(err, cv.ErrNotOpened) {
+		plain := *c.job
+		plain.Acceleration, plain.Codecs = cv.Software, nil
+		if src, e := openReader(&plain); e == nil {
+			return &failure{code: failDecoder, err: errors.Join(err, src.close())}
+		}
+	}
+	return &failure{code: failOpen, err: err}
+}
+
+// catchUp passes over the frames that an earlier child announced. Decoding
+// them is the only exact way: seeking in a video lands on other frames.
+func (c *child) catchUp() error {
+	if s, ok := c.src.(interface{ skip(n uint64) }); ok {
+		s.skip(c.job.Seq)
+		c.seq = c.job.Seq
+		return nil
+	}
+	for c.seq < c.job.Seq {
+		if err := c.src.next(); errors.Is(err, io.EOF) {
+			return nil // the loop meets the end again
+		} else if err != nil {
+			return c.readFailed(err)
+		}
+		c.seq++
+		// No seq: what the parent knows stays.
+		if time.Since(c.ticked) >= tickEvery {
+			if err := c.send(&event{Type: evTick, Seq: c.job.Seq, Sampled: c.sampled}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *child) readFailed(err error) error {
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	return &failure{code: failRead, err: err}
+}
+
+// frame takes one frame from the source to the parent.
+func (c *child) frame() error {
+	begin := time.Now()
+	err := c.src.next()
+	at := time.Now()
+	ev := &event{Type: evFrame, Seq: c.seq, At: at.UnixMicro()}
+	decode := at.Sub(begin)
+	if c.job.Live {
+		decode = 0 // it was mostly waiting for the camera
+	}
+	var bad *unreadableError
+	if errors.As(err, &bad) {
+		ev.Item = c.src.item()
+		return c.unreadable(ev, bad.reason)
+	}
+	if err != nil {
+		return c.readFailed(err)
+	}
+	ev.Item, ev.PTS = c.src.item(), c.src.ptsMillis()
+	if c.job.Live {
+		ev.Gap = c.gaps.add(ev.PTS)
+	}
+	if c.job.Paced {
+		if err := c.pacer.wait(ev.PTS, c.tick); err != nil {
+			return err
+		}
+	}
+	if c.job.Kind != Images && !c.sampler.wants(ev.PTS, at) {
+		c.seq++
+		c.sampled++
+		return c.tick()
+	}
+	return c.announce(ev, decode)
+}
+
+func (c *child) unreadable(ev *event, reason string) error {
+	ev.Type, ev.Text, ev.Sampled = evUnreadable, reason, c.sampled
+	c.seq++
+	return c.send(ev)
+}
+
+// announce writes the frame into a slot and tells the parent.
+func (c *child) announce(ev *event, decode time.Duration) error {
+	for {
+		slot, mem, err := c.begin()
+		if errors.Is(err, errRingFull) {
+			return c.unreadable(ev, "ring_full")
+		}
+		if err != nil {
+			return err
+		}
+		converting := time.Now()
+		shape, err := c.src.picture(mem)
+		if errors.Is(err, cv.ErrTooSmall) {
+			if err := c.newRing(shape.Bytes()); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil && !c.job.Live {
+			c.slots.obey(command{Ring: c.number, Slot: slot}) // not used after all
+			return c.unreadable(ev, "the frame cannot be converted: "+err.Error())
+		}
+		if err != nil {
+			return c.readFailed(fmt.Errorf("convert the frame: %w", err))
+		}
+		ref := c.ring.Commit(slot, shape.Stride(), shape.Bytes())
+		// What was spent waiting for a slot is not capture time.
+		ev.Millis = vedette.Millis(decode + time.Since(converting))
+		ev.Ring, ev.Slot, ev.Generation, ev.Offset = c.number, slot, ref.Generation, ref.Offset
+		ev.Width, ev.Height, ev.Channels = shape.Width, shape.Height, shape.Channels
+		ev.Sampled, ev.Bucket = c.sampled, c.sampler.bucket
+		c.seq++
+		return c.send(ev)
+	}
+}
+
+var errRingFull = errors.New("no free slot")
+
+// begin opens a slot: the next one, or under every delivery one that is free.
+// Without a ring yet it returns no memory.
+func (c *child) begin() (int, []byte, error) {
+	if c.ring == nil {
+		return 0, nil, nil
+	}
+	if !c.job.Every {
+		c.next = (c.next + 1) % c.ring.Slots()
+		return c.next, c.ring.Begin(c.next), nil
+	}
+	began := time.Now()
+	for {
+		if slot, ok := c.slots.take(tickEvery); ok {
+			return slot, c.ring.Begin(slot), nil
+		}
+		if c.job.Live && time.Since(began) >= liveWait {
+			return 0, nil, errRingFull
+		}
+		if err := c.tick(); err != nil {
+			return 0, nil, err
+		}
+	}
+}
+
+// newRing replaces the ring by one for pictures of n bytes, and waits until
+// the parent has a hand on it. The old one lives on with those who have it.
+func (c *child) newRing(n int) error {
+	if n > ring.MaxSlotBytes {
+		return &failure{code: failSpace, err: fmt.Errorf("a picture of %d MiB is too large, at most %d MiB fit", n>>20, ring.MaxSlotBytes>>20)}
+	}
+	if c.ring != nil {
+		if err := c.ring.Close(); err != nil {
+			return err
+		}
+	}
+	const budget = 512 << 20
+	count := min(c.job.Slots, max(2, budget/n))
+	w, err := ring.Create(count, n)
+	if err != nil {
+		c.ring = nil
+		return &failure{code: failSpace, err: err}
+	}
+	c.ring, c.next = w, 0
+	c.number++
+	c.slots.reset(c.number, count)
+	if err := c.send(&event{Type: evRing, Seq: c.seq, Ring: c.number, FD: w.FD()}); err != nil {
+		return err
+	}
+	c.slots.awaitHeld()
+	return nil
+}

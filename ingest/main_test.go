@@ -1,0 +1,284 @@
+package ingest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/ring"
+	"github.com/vedette-io/vedette/internal/testcam/barcode"
+)
+
+// TestMain lets the test binary be its own capture child.
+func TestMain(m *testing.M) {
+	if ingest.IsChild() {
+		os.Exit(ingest.ChildMain())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// recorder is an Output that looks at every picture.
+type recorder struct {
+	t *testing.T
+	// each is called with each frame and, unless there is none or it is lost,
+	// its picture.
+	each func(f *vedette.Frame, pix []byte)
+	keep bool // do not release; hold does
+
+	mu     sync.Mutex
+	frames []*vedette.Frame
+	states []ingest.State
+	lost   int
+	hold   []func()
+	rd     ring.Reader
+	signal chan struct{}
+}
+
+func (r *recorder) Frame(_ context.Context, f *vedette.Frame, release func()) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var pix []byte
+	if !f.End && !f.Unreadable {
+		view, err := r.rd.View(f.Ref)
+		switch {
+		case errors.Is(err, ring.ErrOverwritten):
+			r.lost++
+		case err != nil:
+			r.t.Errorf("%v: %v", f.ID(), err)
+		default:
+			pix = view
+		}
+	}
+	if r.each != nil {
+		r.each(f, pix)
+	}
+	r.frames = append(r.frames, f)
+	if r.keep {
+		r.hold = append(r.hold, release)
+	} else {
+		release()
+	}
+	r.wake()
+	return nil
+}
+
+func (r *recorder) State(_ context.Context, s ingest.State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.states = append(r.states, s)
+	r.wake()
+}
+
+func (r *recorder) wake() {
+	select {
+	case r.signal <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until the recorder has seen something.
+func (r *recorder) await(what string, seen func() bool) {
+	r.t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		r.mu.Lock()
+		ok := seen()
+		r.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-r.signal:
+		case <-deadline:
+			r.t.Fatalf("timed out waiting for %s", what)
+		}
+	}
+}
+
+// pictures are the frames without the end notice.
+func (r *recorder) pictures() []*vedette.Frame {
+	var out []*vedette.Frame
+	for _, f := range r.frames {
+		if !f.End {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (r *recorder) end() *vedette.Frame {
+	if n := len(r.frames); n > 0 && r.frames[n-1].End {
+		return r.frames[n-1]
+	}
+	return nil
+}
+
+// checkNumbers checks that seq has no hole, and that a bar-coded picture shows
+// its seq.
+func (r *recorder) checkNumbers(want int) {
+	r.t.Helper()
+	pics := r.pictures()
+	for i, f := range pics {
+		if f.Seq != uint64(i) {
+			r.t.Fatalf("announcement %d has seq %d", i, f.Seq)
+		}
+		if f.Epoch != pics[0].Epoch {
+			r.t.Fatalf("epoch changed at seq %d", i)
+		}
+	}
+	if len(pics) != want {
+		r.t.Errorf("%d frames, want %d", len(pics), want)
+	}
+}
+
+// readsItsNumber is an each that checks the bar code.
+func (r *recorder) readsItsNumber(f *vedette.Frame, pix []byte) {
+	if pix == nil {
+		return
+	}
+	n, ok := barcode.Read(pix, f.Width, f.Height, f.Ref.Stride)
+	if valid := r.rd.Valid(f.Ref); valid && (!ok || uint64(n) != f.Seq) {
+		r.t.Errorf("seq %d shows number %d, %v", f.Seq, n, ok)
+	}
+}
+
+type camera struct {
+	*ingest.Camera
+	*recorder
+	log    *syncBuffer
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func newCamera(t *testing.T, cfg ingest.Config) *camera {
+	t.Helper()
+	if cfg.ID == "" {
+		cfg.ID = "cam"
+	}
+	rec := &recorder{t: t, signal: make(chan struct{}, 1)}
+	log := new(syncBuffer)
+	c, err := ingest.New(cfg, ingest.Deps{Output: rec, Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(c.Close(), rec.rd.Close()); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("log:\n%s", log)
+		}
+	})
+	return &camera{Camera: c, recorder: rec, log: log, done: make(chan error, 1)}
+}
+
+// run runs a finite camera to its end.
+func (c *camera) run() error {
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	return c.Run(ctx)
+}
+
+// start runs the camera beside the test, which ends it.
+func (c *camera) start() {
+	ctx, cancel := context.WithCancel(c.t.Context())
+	c.cancel = cancel
+	go func() { c.done <- c.Run(ctx) }()
+}
+
+func (c *camera) stop() error {
+	c.cancel()
+	select {
+	case err := <-c.done:
+		return err
+	case <-time.After(10 * time.Second):
+		c.t.Fatal("Run does not end")
+		return nil
+	}
+}
+
+func source(t *testing.T, text string) ingest.Source {
+	t.Helper()
+	s, err := ingest.ParseSource(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// children lists the processes that this one has started.
+func children(t *testing.T) []int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, f := range files {
+		b, _ := os.ReadFile(f) // a thread may be gone
+		for word := range strings.FieldsSeq(string(b)) {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func theChild(t *testing.T) int {
+	t.Helper()
+	pids := children(t)
+	if len(pids) != 1 {
+		t.Fatalf("%d children, want 1", len(pids))
+	}
+	return pids[0]
+}
+
+func openFDs(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// valid reports whether a frame's picture is still in its ring.
+func valid(t *testing.T, f *vedette.Frame) bool {
+	t.Helper()
+	var r ring.Reader
+	defer r.Close()
+	_, err := r.View(f.Ref)
+	return err == nil && r.Valid(f.Ref)
+}

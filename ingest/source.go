@@ -1,0 +1,210 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vedette-io/vedette"
+)
+
+// Kind is what a source is.
+type Kind string
+
+// The kinds of sources.
+const (
+	File      Kind = "file"      // one video file
+	Images    Kind = "images"    // one picture, a folder or a glob of pictures
+	RTSP      Kind = "rtsp"      // rtsp:// or rtsps://
+	HTTP      Kind = "http"      // MJPEG over http:// or https://
+	Device    Kind = "device"    // a V4L2 device
+	GStreamer Kind = "gstreamer" // a raw pipeline
+	Synthetic Kind = "synthetic" // a generator
+)
+
+const gstreamerPrefix = "gstreamer:"
+
+// Source is where pictures come from. Printed in any way it shows no secret.
+type Source struct {
+	kind     Kind
+	location string // with its secrets
+	finite   bool
+	id       string
+	secrets  []string
+}
+
+var devicePath = regexp.MustCompile(`^(?:/dev/video)?(\d{1,3})$`)
+
+// ParseSource understands
+//
+//	a video file, a picture, a folder or a glob of pictures
+//	rtsp://…  rtsps://…  http://…  https://… (MJPEG)  file://…
+//	0, 1, … or /dev/videoN
+//	gstreamer:PIPELINE
+//	synthetic://bars?width=640&height=360&fps=25&frames=0&seed=0
+//
+// It looks at the file system to tell a folder from a file, but a file that
+// does not exist is no error here; see [Source.Check].
+func ParseSource(text string) (Source, error) {
+	s, err := parseSource(strings.TrimSpace(text))
+	if err != nil {
+		return Source{}, err
+	}
+	s.secrets = secretsOf(s.location)
+	return s, nil
+}
+
+func parseSource(text string) (Source, error) {
+	scheme, _, isURL := strings.Cut(text, "://")
+	device := devicePath.FindStringSubmatch(text)
+	switch {
+	case text == "":
+		return Source{}, badSource(text, "it is empty; give a file, a folder, an URL or a device number")
+	case strings.ContainsRune(text, 0):
+		return Source{}, badSource(text, "it contains a zero byte")
+	case strings.HasPrefix(text, gstreamerPrefix):
+		pipeline := strings.TrimSpace(strings.TrimPrefix(text, gstreamerPrefix))
+		if pipeline == "" {
+			return Source{}, badSource(text, "write a pipeline behind gstreamer:, ending in appsink")
+		}
+		return Source{kind: GStreamer, location: text, id: "gstreamer"}, nil
+	case isURL && isScheme(scheme):
+		return parseURL(strings.ToLower(scheme), text)
+	case device != nil:
+		n, err := strconv.Atoi(device[1])
+		if err != nil {
+			return Source{}, badSource(text, "not a device number")
+		}
+		path := "/dev/video" + strconv.Itoa(n)
+		return Source{kind: Device, location: path, id: "video" + strconv.Itoa(n)}, nil
+	}
+	return parsePath(text), nil
+}
+
+func parseURL(scheme, text string) (Source, error) {
+	u, err := url.Parse(text)
+	if err != nil { // its text repeats the URL
+		return Source{}, badSource(text, "not a valid URL; special characters in a password are written as %XX (# is %23, @ is %40)")
+	}
+	switch scheme {
+	case "rtsp", "rtsps", "http", "https":
+		if u.Hostname() == "" {
+			return Source{}, badSource(text, "the URL names no host")
+		}
+		if port := u.Port(); port != "" {
+			if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+				return Source{}, badSource(text, "the port is not one of 1 to 65535")
+			}
+		}
+		kind := RTSP
+		if strings.HasPrefix(scheme, "http") {
+			kind = HTTP
+		}
+		return Source{kind: kind, location: text, id: vedette.Slug(u.Hostname())}, nil
+	case "synthetic":
+		p, err := parsePattern(u)
+		if err != nil {
+			return Source{}, badSource(text, err.Error())
+		}
+		return Source{kind: Synthetic, location: text, finite: p.frames > 0, id: vedette.Slug("synthetic-" + p.name)}, nil
+	case "file":
+		if u.Host != "" && u.Host != "localhost" {
+			return Source{}, badSource(text, "a file URL names no host: file:///path")
+		}
+		return parsePath(u.Path), nil
+	}
+	return Source{}, badSource(text, fmt.Sprintf("unknown scheme %q; known are rtsp, rtsps, http, https, file, synthetic and gstreamer:", scheme))
+}
+
+func parsePath(path string) Source {
+	id := vedette.Slug(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
+	s := Source{kind: File, location: path, finite: true, id: id}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir(), strings.HasSuffix(path, "/"), isPicture(path):
+		s.kind = Images
+	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, "*?["):
+		s.kind = Images
+		s.id = vedette.Slug(filepath.Base(filepath.Dir(path)))
+	}
+	return s
+}
+
+func isScheme(s string) bool {
+	for i, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (i == 0 || !strings.ContainsRune("0123456789+-.", r)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// pictureTypes are the file name extensions that count as pictures.
+var pictureTypes = []string{".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff",
+	".pbm", ".pgm", ".ppm", ".pnm", ".jp2"}
+
+func isPicture(path string) bool {
+	return slices.Contains(pictureTypes, strings.ToLower(filepath.Ext(path)))
+}
+
+func badSource(text, detail string) error {
+	shown := Redact(text)
+	if strings.Contains(text, "://") && !strings.HasPrefix(text, gstreamerPrefix) {
+		shown = redactURL(text)
+	}
+	return &SourceError{Source: strconv.Quote(shown), Err: ErrBadSource, Detail: detail}
+}
+
+// Kind is what the source is.
+func (s Source) Kind() Kind { return s.kind }
+
+// Finite reports whether the source ends: files, pictures, and a generator
+// with a number of frames.
+func (s Source) Finite() bool { return s.finite }
+
+// Live reports whether the source runs on its own clock, whoever looks.
+func (s Source) Live() bool { return s.kind != "" && !s.finite }
+
+// ID proposes a camera id, from the file or host name.
+func (s Source) ID() string { return s.id }
+
+// String is the source as it may be shown.
+func (s Source) String() string {
+	switch s.kind {
+	case RTSP, HTTP:
+		return redactURL(s.location)
+	case GStreamer:
+		return s.Redact(s.location)
+	}
+	return s.location
+}
+
+// GoString implements [fmt.GoStringer], so that %#v shows no secret either.
+func (s Source) GoString() string { return fmt.Sprintf("ingest.Source(%q)", s.String()) }
+
+// LogValue implements [slog.LogValuer].
+func (s Source) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText implements [encoding.TextMarshaler]: redacted.
+func (s Source) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Redact masks this source's secrets, and what else looks like one, in text
+// that came from elsewhere.
+func (s Source) Redact(text string) string {
+	for _, secret := range s.secrets {
+		text = strings.ReplaceAll(text, secret, mask)
+	}
+	return Redact(text)
+}
+
+func (s Source) fail(err error, detail string) *SourceError {
+	return &SourceError{Source: s.String(), Err: err, Detail: s.Redact(detail)}
+}
