@@ -99,6 +99,9 @@ func (f *Fitness) Check(pic Picture, now time.Time) (ok bool, reason string) {
 	if pic.check() != nil {
 		return true, ""
 	}
+	if now.Before(f.clear) {
+		f.clear = now // the clock was set back: do not wait for it
+	}
 	gray, fresh := f.shrink.Shrink(pic.Data, pic.Stride, pic.Width, pic.Height, pic.channels())
 	frozen := f.frozen(pic, gray, fresh, now)
 	v := f.look(gray, f.shrink.Width)
@@ -136,7 +139,7 @@ func (f *Fitness) frozen(pic Picture, gray []byte, fresh bool, now time.Time) bo
 		return false
 	}
 	h := f.sum(pic)
-	if !f.hashed || h != f.hash {
+	if !f.hashed || h != f.hash || now.Before(f.since) {
 		f.hashed, f.hash, f.since = true, h, now
 		return false
 	}

@@ -85,6 +85,9 @@ func (g *Gate) Moving(pic Picture, now time.Time) bool {
 		g.started, g.seen, g.moved = true, now, now
 		return true
 	}
+	if now.Before(g.moved) {
+		g.moved = now // the clock was set back: do not hold for that long
+	}
 	share := g.compare(gray)
 	switch {
 	case share > flooded:
