@@ -1,0 +1,242 @@
+package obs
+
+import (
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics counts and times what the pipeline does, in a registry of its own.
+// Make one with [New]; all methods are safe for concurrent use and cheap
+// enough for every frame.
+//
+// Labels are bounded: cameras and models are those of the configuration, all
+// other values come from fixed sets. A value that is no plain short word, or
+// one reason too many, is counted as "other" and cannot make the number of
+// series grow.
+type Metrics struct {
+	registry *prometheus.Registry
+	reasons  bounded
+
+	captured       *prometheus.CounterVec
+	frames         *prometheus.CounterVec
+	sourceGap      *prometheus.CounterVec
+	stage          *prometheus.HistogramVec
+	latency        *prometheus.HistogramVec
+	cameraUp       *prometheus.GaugeVec
+	reconnects     *prometheus.CounterVec
+	queueDepth     *prometheus.GaugeVec
+	engineRun      *prometheus.HistogramVec
+	engineFallback *prometheus.CounterVec
+}
+
+// Names of labels.
+const (
+	labelCamera = "camera"
+	labelModel  = "model"
+)
+
+// New returns metrics of a program of that version. The revision and the
+// version of Go come from the build itself.
+func New(version string) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), reasons: bounded{most: maxReasons}}
+	m.captured = m.counter("frames_captured_total",
+		"Frames of a camera that a model was to see. Equals the sum of vedette_frames_total plus the frames in flight.", labelCamera, labelModel)
+	m.frames = m.counter("frames_total",
+		"Frames by what finally became of them: inferred, gated, dropped, expired, unfit or failed.", labelCamera, labelModel, "result", "reason")
+	m.sourceGap = m.counter("source_gap_frames_total",
+		"Frames that the source itself left out, judged by its presentation times.", labelCamera)
+	m.stage = m.histogram("stage_duration_seconds",
+		"Time a frame spent in a stage.", "stage", labelCamera, labelModel)
+	m.latency = m.histogram("detection_latency_seconds",
+		"Time from capture (decoded) to the detection being published.", labelCamera, labelModel)
+	m.cameraUp = m.gauge("camera_up",
+		"1 while the camera delivers frames, else 0.", labelCamera)
+	m.reconnects = m.counter("camera_reconnects_total",
+		"Times the camera was connected again after it was lost.", labelCamera)
+	m.queueDepth = m.gauge("queue_depth",
+		"Frames waiting in a queue.", "queue", labelCamera, labelModel)
+	m.engineRun = m.histogram("engine_run_seconds",
+		"Time of one run of the inference engine, which may be a batch.", labelModel, "engine", "device")
+	m.engineFallback = m.counter("engine_fallback_total",
+		"Times a model runs on another engine or device than the best that was looked for.", labelModel)
+	m.registry.MustRegister(buildInfo(version),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Gatherer is the registry, for tests and for exporters other than [Handler].
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// Captured counts n frames that model is to see.
+func (m *Metrics) Captured(camera, model string, n uint64) {
+	m.captured.WithLabelValues(word(camera), word(model)).Add(float64(n))
+}
+
+// Frames counts n frames by what finally became of them. reason is empty where
+// the result says it all.
+func (m *Metrics) Frames(camera, model, result, reason string, n uint64) {
+	m.frames.WithLabelValues(word(camera), word(model), word(result), m.reasons.word(reason)).Add(float64(n))
+}
+
+// SourceGap counts n frames that the source left out.
+func (m *Metrics) SourceGap(camera string, n uint64) {
+	m.sourceGap.WithLabelValues(word(camera)).Add(float64(n))
+}
+
+// StageDuration records the time a frame spent in a stage. model is empty for
+// what is done once for all models.
+func (m *Metrics) StageDuration(stage, camera, model string, d time.Duration) {
+	m.stage.WithLabelValues(word(stage), word(camera), word(model)).Observe(seconds(d))
+}
+
+// DetectionLatency records the time from capture to publication.
+func (m *Metrics) DetectionLatency(camera, model string, d time.Duration) {
+	m.latency.WithLabelValues(word(camera), word(model)).Observe(seconds(d))
+}
+
+// CameraUp says whether the camera delivers frames.
+func (m *Metrics) CameraUp(camera string, up bool) {
+	v := 0.0
+	if up {
+		v = 1
+	}
+	m.cameraUp.WithLabelValues(word(camera)).Set(v)
+	m.reconnects.WithLabelValues(word(camera)) // shows 0 until the first reconnect
+}
+
+// CameraReconnected counts one connection after the first.
+func (m *Metrics) CameraReconnected(camera string) {
+	m.reconnects.WithLabelValues(word(camera)).Inc()
+}
+
+// QueueDepth says how many frames wait in a queue. camera or model is empty
+// where the queue is shared.
+func (m *Metrics) QueueDepth(queue, camera, model string, depth int) {
+	m.queueDepth.WithLabelValues(word(queue), word(camera), word(model)).Set(float64(depth))
+}
+
+// EngineRun records one run of an inference engine.
+func (m *Metrics) EngineRun(model, engine, device string, d time.Duration) {
+	m.engineRun.WithLabelValues(word(model), word(engine), word(device)).Observe(seconds(d))
+}
+
+// EngineFallback counts one fallback to another engine or device.
+func (m *Metrics) EngineFallback(model string) {
+	m.engineFallback.WithLabelValues(word(model)).Inc()
+}
+
+// RemoveCamera deletes every series of a camera that is no longer configured.
+// Call it when nothing observes the camera any more: an observation makes its
+// series anew.
+func (m *Metrics) RemoveCamera(camera string) {
+	only := prometheus.Labels{labelCamera: word(camera)}
+	for _, v := range []interface {
+		DeletePartialMatch(prometheus.Labels) int
+	}{m.captured, m.frames, m.sourceGap, m.stage, m.latency, m.cameraUp, m.reconnects, m.queueDepth} {
+		v.DeletePartialMatch(only)
+	}
+}
+
+const namespace = "vedette"
+
+func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+func (m *Metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+// histogram has buckets from 1 ms, where a stage is no cost, to 5 s, where a
+// frame is of no use any more; 0.1 and 0.3 are the latency budgets.
+func (m *Metrics) histogram(name, help string, labels ...string) *prometheus.HistogramVec {
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help,
+		Buckets: []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5}}, labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+func buildInfo(version string) prometheus.Collector {
+	revision := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info",
+		Help:        "1, labelled with what this program was built from.",
+		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "go_version": runtime.Version()}})
+	g.Set(1)
+	return g
+}
+
+// seconds is never negative: a clock that was set back is no latency.
+func seconds(d time.Duration) float64 { return max(d, 0).Seconds() }
+
+const (
+	// other stands for a label value that is not let through.
+	other = "other"
+	// maxWord is the longest value: as long as an id can be.
+	maxWord = 64
+	// maxReasons is far above the reasons that exist.
+	maxReasons = 64
+)
+
+// word returns v when it can be a label value: short, of letters, digits and
+// '_', '-', '.', ':'. Anything else, such as an error's text, is "other".
+func word(v string) string {
+	if len(v) > maxWord {
+		return other
+	}
+	for i := range len(v) {
+		c := v[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && c != '_' && c != '-' && c != '.' && c != ':' {
+			return other
+		}
+	}
+	return v
+}
+
+// bounded lets the first words through, up to a number; the rest is "other".
+type bounded struct {
+	most int
+	mu   sync.RWMutex
+	seen map[string]struct{}
+}
+
+func (b *bounded) word(v string) string {
+	v = word(v)
+	if v == "" {
+		return ""
+	}
+	b.mu.RLock()
+	_, known := b.seen[v]
+	b.mu.RUnlock()
+	if known {
+		return v
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, known := b.seen[v]; !known {
+		if len(b.seen) >= b.most {
+			return other
+		}
+		if b.seen == nil {
+			b.seen = map[string]struct{}{}
+		}
+		b.seen[v] = struct{}{}
+	}
+	return v
+}
