@@ -36,7 +36,8 @@ func makePlan(in models.Input, w, h int) plan {
 		// Ultralytics, data/augment.py, LetterBox: sides rounded half to even;
 		// an odd pixel of padding goes to the right and below.
 		r := ratio(in, w, h)
-		rw, rh := int(math.RoundToEven(float64(w)*r)), int(math.RoundToEven(float64(h)*r))
+		rw := max(int(math.RoundToEven(float64(w)*r)), 1)
+		rh := max(int(math.RoundToEven(float64(h)*r)), 1)
 		left := int(math.RoundToEven(float64(in.Width-rw)/2 - 0.1))
 		top := int(math.RoundToEven(float64(in.Height-rh)/2 - 0.1))
 		return placed(in, w, h, rw, rh, max(left, 0), max(top, 0))
