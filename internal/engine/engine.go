@@ -92,7 +92,8 @@ type Info struct {
 // TensorInfo is an input or output as a graph declares it.
 type TensorInfo struct {
 	Name string
-	// Type is the element type in ONNX's words: "float", "uint8", "int64", …
+	// Type is the element type, as [models.ElemType] writes it where it can:
+	// "float32", "uint8", "int64", …
 	Type string
 	// Shape has -1 for a dimension that the graph leaves open. It is nil when
 	// the graph declares no shape at all.
