@@ -268,6 +268,9 @@ func (c *Camera) send(ctx context.Context, v opened) (next opened, ok bool) {
 				c.err = err
 				c.mu.Unlock()
 			}
+			// Over UDP the farewell goes to another port than the packets: let
+			// them arrive first. What ends the sleep ends the loop below.
+			_ = sleep(ctx, 200*time.Millisecond)
 			c.sender.bye()
 			select {
 			case next := <-c.change:

@@ -32,6 +32,7 @@ func rising(t *testing.T, frames []frame) {
 }
 
 func TestMJPEG(t *testing.T) {
+	t.Parallel()
 	m := startMJPEG(t, testcam.MJPEGOptions{Quality: 30, User: "u", Password: "secret"})
 	rising(t, read(t, m.URL(), "-rw_timeout", "5000000").take(t, 20))
 	r := read(t, strings.Replace(m.URL(), "secret", "guess", 1))
@@ -41,6 +42,7 @@ func TestMJPEG(t *testing.T) {
 }
 
 func TestMJPEGFaults(t *testing.T) {
+	t.Parallel()
 	m := startMJPEG(t, testcam.MJPEGOptions{})
 	r := read(t, m.URL())
 	r.take(t, 5)

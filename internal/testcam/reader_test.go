@@ -114,6 +114,17 @@ func (r *reader) until(t *testing.T, what string, ok func(frame) bool) []frame {
 	return nil
 }
 
+// join waits for the first key frame and returns n frames from there on.
+// Before it the ffmpeg command also gives what it makes of frames whose
+// reference it never got.
+func (r *reader) join(t *testing.T, n int) []frame {
+	t.Helper()
+	seen := r.until(t, "a key frame", func(f frame) bool { return f.number >= 0 && f.number%gop == 0 })
+	frames := append(seen[len(seen)-1:], r.take(t, n-1)...)
+	wantRun(t, frames)
+	return frames
+}
+
 // end waits for ffmpeg to end and returns what it gave until then.
 func (r *reader) end(t *testing.T) []frame {
 	t.Helper()
@@ -152,9 +163,13 @@ func (r *reader) silent(t *testing.T, d time.Duration) {
 // wantRun checks that frames carry successive numbers.
 func wantRun(t *testing.T, frames []frame) {
 	t.Helper()
+	numbers := make([]int, len(frames))
 	for i, f := range frames {
-		if f.number < 0 || i > 0 && f.number != frames[i-1].number+1 {
-			t.Fatalf("frame %d of %d has the number %d", i, len(frames), f.number)
+		numbers[i] = f.number
+	}
+	for i, n := range numbers {
+		if n < 0 || i > 0 && n != numbers[i-1]+1 {
+			t.Fatalf("the numbers do not follow each other: %v", numbers)
 		}
 	}
 }

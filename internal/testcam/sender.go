@@ -60,7 +60,7 @@ func (s *sender) send(unit clip.Unit, period time.Duration) {
 	stamp := uint32(s.pts * rtpClock / time.Second)
 	s.pts += period
 	s.units++
-	if s.needKey && unit.Key() {
+	if !s.frozen && unit.Key() {
 		s.needKey = false
 	}
 	if s.frozen || s.needKey || s.stream == nil {
@@ -73,7 +73,7 @@ func (s *sender) send(unit clip.Unit, period time.Duration) {
 	for _, p := range packets {
 		p.Timestamp = stamp
 		if s.garbage > 0 {
-			s.fillRandom(p.Payload)
+			p.Payload = s.random(len(p.Payload)) // the old one is the memory of the clip
 		}
 		if s.rand.Float64() < s.loss {
 			continue
@@ -105,10 +105,12 @@ func (s *sender) spoil(unit clip.Unit) clip.Unit {
 	return out
 }
 
-func (s *sender) fillRandom(b []byte) {
+func (s *sender) random(n int) []byte {
+	b := make([]byte, n)
 	for i := range b {
 		b[i] = byte(s.rand.Uint32())
 	}
+	return b
 }
 
 // bye tells the readers that the stream is over (RFC 3550, section 6.6).
@@ -116,8 +118,10 @@ func (s *sender) bye() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stream != nil && !s.frozen {
-		// As with packets: a stream that is being killed loses it.
-		_ = s.stream.WritePacketRTCP(s.media, &rtcp.Goodbye{Sources: []uint32{ssrc(s.stream, s.media)}})
+		sources := []uint32{ssrc(s.stream, s.media)}
+		// As with packets: a stream that is being killed loses it. FFmpeg
+		// overlooks a BYE of fewer than 12 bytes, hence the reason.
+		_ = s.stream.WritePacketRTCP(s.media, &rtcp.Goodbye{Sources: sources, Reason: "end of stream"})
 	}
 }
 
