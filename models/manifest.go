@@ -16,6 +16,11 @@ const (
 	Anomaly  Task = "anomaly"
 )
 
+// Values are the allowed values.
+func (Task) Values() []string {
+	return []string{string(Detect), string(Classify), string(Segment), string(Embed), string(Anomaly)}
+}
+
 // Layout is the order of a tensor's axes.
 type Layout string
 
@@ -24,6 +29,11 @@ const (
 	NCHW Layout = "nchw"
 	NHWC Layout = "nhwc"
 )
+
+// Values are the allowed values.
+func (Layout) Values() []string {
+	return []string{string(NCHW), string(NHWC)}
+}
 
 // Color is the order of a picture's channels as the model wants them.
 type Color string
@@ -34,6 +44,11 @@ const (
 	BGR  Color = "bgr"
 	Gray Color = "gray"
 )
+
+// Values are the allowed values.
+func (Color) Values() []string {
+	return []string{string(RGB), string(BGR), string(Gray)}
+}
 
 // Resize is how a frame is brought to the model's size.
 type Resize string
@@ -46,6 +61,11 @@ const (
 	Crop             Resize = "crop"              // keep the aspect ratio, cut the centre
 )
 
+// Values are the allowed values.
+func (Resize) Values() []string {
+	return []string{string(Letterbox), string(LetterboxTopLeft), string(Stretch), string(Crop)}
+}
+
 // Interpolation is how pixels are resampled.
 type Interpolation string
 
@@ -57,6 +77,11 @@ const (
 	Cubic   Interpolation = "cubic"
 )
 
+// Values are the allowed values.
+func (Interpolation) Values() []string {
+	return []string{string(Nearest), string(Linear), string(Area), string(Cubic)}
+}
+
 // ElemType is the element type of a tensor.
 type ElemType string
 
@@ -66,6 +91,11 @@ const (
 	Float16 ElemType = "float16"
 	Uint8   ElemType = "uint8"
 )
+
+// Values are the allowed values.
+func (ElemType) Values() []string {
+	return []string{string(Float32), string(Float16), string(Uint8)}
+}
 
 // Manifest says how to feed one ONNX file and how to read its answer.
 type Manifest struct {
@@ -78,9 +108,12 @@ type Manifest struct {
 	Licence string `yaml:"licence,omitempty"`
 	Source  string `yaml:"source,omitempty"`
 
-	Input  Input    `yaml:"input"`
-	Output Output   `yaml:"output"`
-	Labels []string `yaml:"labels,omitempty"`
+	Input  Input  `yaml:"input"`
+	Output Output `yaml:"output"`
+	// LabelSet names a list of labels that the program has (coco80,
+	// imagenet1000), instead of Labels.
+	LabelSet string   `yaml:"label_set,omitempty"`
+	Labels   []string `yaml:"labels,omitempty"`
 }
 
 // Input describes the tensor a model takes. A value v of channel c is made

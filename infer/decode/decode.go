@@ -37,16 +37,7 @@ type Tensor = engine.Output
 
 // Info describes one output as the model's file declares it. An axis that the
 // file leaves open is -1 (or anything below 1).
-type Info struct {
-	Name  string
-	Shape []int
-	// Op is the operator that computes the output, when known, looking past
-	// those that only reshape or convert. [Guess] tells logits from
-	// probabilities by it.
-	Op string
-}
-
-func (i Info) String() string { return fmt.Sprintf("%q %s", i.Name, shapeString(i.Shape)) }
+type Info = models.TensorInfo
 
 // Result is the answer for one picture.
 type Result struct {

@@ -34,6 +34,9 @@ func buildYuNet(s spec) (Decoder, error) {
 		if !ok {
 			return nil, errors.New("not loc [N,14], conf [N,2] and iou [N,1] with a row per prior box")
 		}
+		for _, o := range s.outs { // the released file leaves the rows open
+			o.Shape[0] = len(r.priors)
+		}
 		d, err := newDetector(s, 1, r)
 		if err != nil {
 			return nil, err
@@ -116,7 +119,7 @@ func yunetRows(s spec) (yunetPriors, bool) {
 		}
 	}
 	for i, o := range s.outs {
-		if len(o.Shape) != 2 || o.Shape[0] != len(r.priors) {
+		if len(o.Shape) != 2 || (o.Shape[0] > 0 && o.Shape[0] != len(r.priors)) {
 			continue
 		}
 		switch o.Shape[1] {

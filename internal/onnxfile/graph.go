@@ -38,11 +38,8 @@ func (p *parser) mainGraph(msg []byte) error {
 			p.m.Inputs = append(p.m.Inputs, in)
 		}
 	}
-	makes := map[string]*Value{}
-	for i := range p.m.Outputs {
-		makes[p.m.Outputs[i].Name] = &p.m.Outputs[i]
-	}
-	return each(msg, func(f field) error {
+	makers := map[string]maker{}
+	err = each(msg, func(f field) error {
 		if f.key != 1<<3|bytes {
 			return nil
 		}
@@ -50,15 +47,52 @@ func (p *parser) mainGraph(msg []byte) error {
 		if err != nil {
 			return err
 		}
-		return each(f.b, func(f field) error {
-			if f.key == 2<<3|bytes {
-				if out := makes[string(f.b)]; out != nil {
-					out.Op = op.Name
-				}
-			}
-			return nil
-		})
+		return madeBy(f.b, op, makers)
 	})
+	for i := range p.m.Outputs {
+		p.m.Outputs[i].Op = makerOf(p.m.Outputs[i].Name, makers)
+	}
+	return err
+}
+
+// maker is the operator that computes a value.
+type maker struct {
+	op    Op
+	input string // its first
+}
+
+// madeBy adds what a NodeProto computes to makers.
+func madeBy(msg []byte, op Op, makers map[string]maker) error {
+	m := maker{op: op}
+	inputs := 0
+	return each(msg, func(f field) error {
+		switch f.key {
+		case 1<<3 | bytes:
+			if inputs++; inputs == 1 {
+				m.input = string(f.b)
+			}
+		case 2<<3 | bytes:
+			if len(makers) < maxNodes {
+				makers[string(f.b)] = m
+			}
+		}
+		return nil
+	})
+}
+
+// makerOf names the operator behind a value; one that follows its own answer
+// ends the search.
+func makerOf(value string, makers map[string]maker) string {
+	for range maxDepth {
+		m := makers[value]
+		switch m.op.String() {
+		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Cast":
+			value = m.input
+		default:
+			return m.op.Name
+		}
+	}
+	return ""
 }
 
 // subgraph reads the nodes of a graph that is an attribute.

@@ -73,7 +73,8 @@ type Value struct {
 	Dims []Dim
 	// Ranked says that the file gives the number of axes.
 	Ranked bool
-	// Op is the operator that computes an output.
+	// Op is the operator that computes an output, looking past those that only
+	// reshape or convert; empty when that is not one of the main graph.
 	Op string
 }
 
