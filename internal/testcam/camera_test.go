@@ -16,6 +16,7 @@ import (
 
 	"github.com/vedette-io/vedette/internal/testcam"
 	"github.com/vedette-io/vedette/internal/testcam/barcode"
+	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
 
@@ -42,16 +43,6 @@ func video(t *testing.T) testcam.Video {
 	return testcam.Video{Clip: c}
 }
 
-func start(t *testing.T, opts testcam.Options) *testcam.Camera {
-	t.Helper()
-	c, err := testcam.New(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c
-}
-
 func TestEveryFrameOnceAndInOrder(t *testing.T) {
 	t.Parallel()
 	c, err := encode(width, height, 50)
@@ -61,7 +52,7 @@ func TestEveryFrameOnceAndInOrder(t *testing.T) {
 	for _, transport := range []string{"tcp", "udp"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
-			cam := start(t, testcam.Options{Video: testcam.Video{Clip: c, Once: true}, HoldUntilPlay: true})
+			cam := camtest.RTSP(t, testcam.Options{Video: testcam.Video{Clip: c, Once: true}, HoldUntilPlay: true})
 			began := time.Now()
 			frames := read(t, cam.URL(), "-rtsp_transport", transport).end(t)
 			if len(frames) != 50 {
@@ -81,7 +72,7 @@ func TestTimeStampsGoOnAcrossLoops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cam := start(t, testcam.Options{Video: testcam.Video{Clip: c}})
+	cam := camtest.RTSP(t, testcam.Options{Video: testcam.Video{Clip: c}})
 	stamps := packetTimes(t, cam.URL(), 35)
 	for i := 1; i < len(stamps); i++ {
 		if step := stamps[i] - stamps[i-1]; step < 0.035 || step > 0.045 {
@@ -106,7 +97,7 @@ func packetTimes(t *testing.T, url string, count int) []float64 {
 
 func TestJumpPTS(t *testing.T) {
 	t.Parallel()
-	cam := start(t, testcam.Options{Video: video(t)})
+	cam := camtest.RTSP(t, testcam.Options{Video: video(t)})
 	timer := time.AfterFunc(1500*time.Millisecond, func() { cam.JumpPTS(10 * time.Second) })
 	defer timer.Stop()
 	stamps := packetTimes(t, cam.URL(), 80)
@@ -124,7 +115,7 @@ func TestJumpPTS(t *testing.T) {
 func TestLivePictureIsYoung(t *testing.T) {
 	t.Parallel()
 	spec := clip.Spec{Width: width, Height: height, FPS: fps, GOP: gop, Paint: clip.Clocked(1 << 20)}
-	cam := start(t, testcam.Options{Video: testcam.Video{Live: &spec}})
+	cam := camtest.RTSP(t, testcam.Options{Video: testcam.Video{Live: &spec}})
 	r := read(t, cam.URL(), "-rtsp_transport", "tcp", "-fflags", "nobuffer", "-flags", "low_delay", "-analyzeduration", "0", "-probesize", "32", "-threads", "1")
 	frames := r.take(t, 60)
 	wantRun(t, frames[10:])
@@ -148,7 +139,7 @@ func TestLivePictureIsYoung(t *testing.T) {
 
 func TestPassword(t *testing.T) {
 	t.Parallel()
-	cam := start(t, testcam.Options{Video: video(t), User: "viewer", Password: "p@ss word"})
+	cam := camtest.RTSP(t, testcam.Options{Video: video(t), User: "viewer", Password: "p@ss word"})
 	read(t, cam.URL(), tcp...).join(t, 5)
 	for name, url := range map[string]string{
 		"wrong": cam.URLFor("viewer", "guess"), "none": cam.URLFor("", ""),
@@ -162,7 +153,7 @@ func TestPassword(t *testing.T) {
 
 func TestFreeze(t *testing.T) {
 	t.Parallel()
-	cam := start(t, testcam.Options{Video: video(t)})
+	cam := camtest.RTSP(t, testcam.Options{Video: video(t)})
 	r := read(t, cam.URL(), "-rtsp_transport", "tcp")
 	last := r.join(t, 10)[9].number
 	cam.Freeze()
@@ -182,7 +173,7 @@ func TestFreeze(t *testing.T) {
 
 func TestKillAndRestart(t *testing.T) {
 	t.Parallel()
-	cam := start(t, testcam.Options{Video: video(t)})
+	cam := camtest.RTSP(t, testcam.Options{Video: video(t)})
 	r := read(t, cam.URL(), tcp...)
 	r.join(t, 5)
 	cam.Kill()
@@ -211,7 +202,7 @@ func TestKillAndRestart(t *testing.T) {
 
 func TestNeverAnswer(t *testing.T) {
 	t.Parallel()
-	cam := start(t, testcam.Options{Video: video(t)})
+	cam := camtest.RTSP(t, testcam.Options{Video: video(t)})
 	if err := cam.NeverAnswer(); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +222,7 @@ func TestNeverAnswer(t *testing.T) {
 
 func TestShowAnotherResolution(t *testing.T) {
 	t.Parallel()
-	cam := start(t, testcam.Options{Video: video(t)})
+	cam := camtest.RTSP(t, testcam.Options{Video: video(t)})
 	r := read(t, cam.URL(), tcp...)
 	r.join(t, 10)
 	other, err := clip.Encode(t.Context(), clip.Spec{Width: 640, Height: 480, FPS: fps, Frames: 20 * fps, GOP: gop, Paint: clip.Numbered(1 << 16)})
@@ -257,7 +248,7 @@ func TestFaultsInTheStream(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cam := start(t, testcam.Options{Video: video(t)})
+			cam := camtest.RTSP(t, testcam.Options{Video: video(t)})
 			r := read(t, cam.URL(), tcp...)
 			last := r.join(t, 10)[9].number
 			spoil(cam)
@@ -295,17 +286,21 @@ func TestFaultsLeaveTheClipAlone(t *testing.T) {
 		return [sha256.Size]byte(h.Sum(nil))
 	}
 	before := sum()
-	cam := start(t, testcam.Options{Video: testcam.Video{Clip: c}})
-	cam.Corrupt(1000)
-	cam.Garbage(1000)
-	for deadline := time.Now().Add(10 * time.Second); cam.Stats().Units < 20; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the camera does not send")
+	for name, spoil := range map[string]func(*testcam.Camera){
+		"garbage": func(c *testcam.Camera) { c.Garbage(1000) },
+		"corrupt": func(c *testcam.Camera) { c.Corrupt(1000) },
+	} {
+		cam := camtest.RTSP(t, testcam.Options{Video: testcam.Video{Clip: c}})
+		spoil(cam)
+		for deadline := time.Now().Add(10 * time.Second); cam.Stats().Units < 20; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the camera does not send")
+			}
 		}
-	}
-	cam.Close()
-	if sum() != before {
-		t.Error("the clip has changed")
+		cam.Close()
+		if sum() != before {
+			t.Fatalf("%s has changed the clip", name)
+		}
 	}
 }
 

@@ -6,18 +6,14 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette/internal/testcam"
+	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
 
 func startMJPEG(t *testing.T, opts testcam.MJPEGOptions) *testcam.MJPEG {
 	t.Helper()
 	opts.Spec = clip.Spec{Width: width, Height: height, FPS: fps, Paint: clip.Numbered(5)}
-	m, err := testcam.NewMJPEG(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(m.Close)
-	return m
+	return camtest.MJPEG(t, opts)
 }
 
 // rising checks that no frame came twice or out of order; a slow reader may
