@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/preprocess"
+)
+
+// jpegQuality of annotated pictures: good enough to judge a box by.
+const jpegQuality = 90
+
+// annotator writes pictures with their detections drawn in.
+type annotator struct {
+	dir string
+	err func(error) // told of a picture that could not be written
+	buf []byte
+}
+
+func newAnnotator(dir string, onError func(error)) (*annotator, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, usagef("--save %s: %w", dir, err)
+	}
+	return &annotator{dir: dir, err: onError}, nil
+}
+
+// save writes one picture. It is called from one goroutine per camera and
+// model, so the caller serialises.
+func (a *annotator) save(d *vedette.Detection, pic preprocess.Picture) {
+	if err := a.write(d, pic); err != nil {
+		a.err(fmt.Errorf("save %s: %w", d.ID, err))
+	}
+}
+
+func (a *annotator) write(d *vedette.Detection, pic preprocess.Picture) error {
+	view := pic.View()
+	if d.Objects != nil {
+		boxes := make([]cv.LabelledBox, 0, len(*d.Objects))
+		for _, o := range *d.Objects {
+			boxes = append(boxes, cv.LabelledBox{Box: o.Box, Label: fmt.Sprintf("%s %.2f", o.Label, o.Score), Class: o.ClassID})
+		}
+		if err := cv.DrawBoxes(view, boxes); err != nil {
+			return err
+		}
+	}
+	var err error
+	if a.buf, err = cv.EncodeJPEG(a.buf[:0], view, jpegQuality); err != nil {
+		return err
+	}
+	name := d.ID
+	if d.Item != "" {
+		name = strings.TrimSuffix(filepath.Base(d.Item), filepath.Ext(d.Item)) + "-" + d.Model.Name
+	}
+	return os.WriteFile(filepath.Join(a.dir, name+".jpg"), a.buf, 0o644)
+}

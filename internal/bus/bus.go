@@ -1,0 +1,178 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/vedette-io/vedette"
+)
+
+// Bus is a running connection to NATS. It is safe for concurrent use.
+type Bus struct {
+	log      *slog.Logger
+	server   *embedded // nil with an external server
+	frames   *nats.Conn
+	control  *nats.Conn
+	js       jetstream.JetStream
+	subjects vedette.Subjects
+	counters Counters
+}
+
+// Counters of what went wrong on the bus.
+type Counters struct {
+	Disconnects, Reconnects, SlowConsumers, Errors atomic.Uint64
+}
+
+// Start starts or reaches the server and connects to it.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	b := &Bus{log: log, subjects: vedette.Subjects{Prefix: cfg.Prefix}}
+	if cfg.URL == "" {
+		var err error
+		if b.server, err = startServer(cfg); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	// A frame that could not be sent at once is stale: nothing is buffered.
+	if b.frames, err = b.connect(ctx, cfg, "frames", nats.ReconnectBufSize(-1)); err == nil {
+		b.control, err = b.connect(ctx, cfg, "control")
+	}
+	if err == nil {
+		b.js, err = jetstream.New(b.control)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// connect makes one connection that never gives up once it stood.
+func (b *Bus) connect(_ context.Context, cfg Config, name string, extra ...nats.Option) (*nats.Conn, error) {
+	opts := append([]nats.Option{
+		nats.Name("vedette " + name),
+		nats.Timeout(connectTimeout),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				b.counters.Disconnects.Add(1)
+				b.log.Warn("bus connection lost; trying again", "connection", name, "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			b.counters.Reconnects.Add(1)
+			b.log.Info("bus connection is back", "connection", name)
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				b.counters.SlowConsumers.Add(1)
+			} else {
+				b.counters.Errors.Add(1)
+			}
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			b.log.Warn("bus", "connection", name, "subject", subject, "error", err)
+		}),
+	}, extra...)
+	if b.server != nil {
+		return nats.Connect("", append(opts, nats.InProcessServer(b.server.server))...)
+	}
+	login, err := cfg.login()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(cfg.URL, append(opts, login...)...)
+	if err != nil {
+		return nil, connectError(cfg.URL, err)
+	}
+	return nc, nil
+}
+
+// connectError says what to check when a server cannot be used.
+func connectError(rawURL string, err error) error {
+	var urls []string
+	for u := range strings.SplitSeq(rawURL, ",") {
+		urls = append(urls, redactURL(u))
+	}
+	server := strings.Join(urls, ",")
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
+		return fmt.Errorf("NATS server %s refused the login: check user, password, nkey or creds", server)
+	case errors.Is(err, nats.ErrNoServers):
+		return fmt.Errorf("NATS server %s cannot be reached: check the address and that it runs", server)
+	}
+	return fmt.Errorf("NATS server %s: %w", server, err)
+}
+
+func (c Config) login() ([]nats.Option, error) {
+	var opts []nats.Option
+	switch {
+	case c.User != "":
+		opts = append(opts, nats.UserInfo(c.User, c.Password))
+	case c.NKey != "":
+		o, err := nats.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("%w: nkey file %s: %w", ErrConfig, c.NKey, err)
+		}
+		opts = append(opts, o)
+	case c.Creds != "":
+		opts = append(opts, nats.UserCredentials(c.Creds))
+	}
+	if c.CA != "" {
+		opts = append(opts, nats.RootCAs(c.CA))
+	}
+	if c.Cert != "" {
+		opts = append(opts, nats.ClientCert(c.Cert, c.Key))
+	}
+	return opts, nil
+}
+
+// Subjects builds the subjects of this site.
+func (b *Bus) Subjects() vedette.Subjects { return b.subjects }
+
+// Counters of what went wrong so far.
+func (b *Bus) Counters() *Counters { return &b.counters }
+
+// Address is where other programs reach the embedded server; empty if they
+// cannot.
+func (b *Bus) Address() string {
+	if b.server == nil {
+		return b.control.ConnectedUrlRedacted()
+	}
+	return b.server.address()
+}
+
+// Conn is the connection for control and detections, for what this package
+// does not wrap (the micro services API, plain subscriptions).
+func (b *Bus) Conn() *nats.Conn { return b.control }
+
+// Close flushes and ends the connections and the embedded server.
+func (b *Bus) Close() error {
+	for _, nc := range []*nats.Conn{b.frames, b.control} {
+		if nc == nil {
+			continue
+		}
+		if nc.IsConnected() {
+			_ = nc.FlushTimeout(time.Second) // what cannot be flushed is lost either way
+		}
+		nc.Close()
+	}
+	if b.server != nil {
+		return b.server.close()
+	}
+	return nil
+}
