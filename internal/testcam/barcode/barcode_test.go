@@ -28,8 +28,8 @@ func picture(r *rand.Rand, w, h int) (pix []byte, stride int) {
 
 func TestNumberSurvivesNoiseAtAnySize(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
-		w, h := 64+r.IntN(900), 32+r.IntN(500)
+	for range 60 {
+		w, h := 64+r.IntN(600), 32+r.IntN(400)
 		n := r.Uint32() & barcode.Max
 		ms := r.Uint32() & barcode.Max
 		pix, stride := picture(r, w, h)
@@ -49,14 +49,14 @@ func TestNumberSurvivesNoiseAtAnySize(t *testing.T) {
 
 func TestNumberSurvivesJPEGAndStretching(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for _, size := range []image.Point{{320, 180}, {640, 360}, {640, 480}, {1920, 1080}, {128, 128}} {
-		for _, quality := range []int{10, 40, 90} {
+	for _, size := range []image.Point{{320, 180}, {640, 480}, {1280, 720}, {128, 128}} {
+		for _, quality := range []int{10, 90} {
 			t.Run(fmt.Sprintf("%dx%d q%d", size.X, size.Y, quality), func(t *testing.T) {
 				n := r.Uint32() & barcode.Max
 				pix, stride := picture(r, size.X, size.Y)
 				barcode.Draw(pix, size.X, size.Y, stride, n)
 				img := decodeJPEG(t, toImage(pix, size.X, size.Y, stride), quality)
-				for _, kernel := range []draw.Interpolator{draw.NearestNeighbor, draw.ApproxBiLinear, draw.BiLinear, draw.CatmullRom} {
+				for _, kernel := range []draw.Interpolator{draw.NearestNeighbor, draw.ApproxBiLinear, draw.CatmullRom} {
 					small := image.NewRGBA(image.Rect(0, 0, 128, 128))
 					kernel.Scale(small, small.Bounds(), img, img.Bounds(), draw.Src, nil)
 					bgr := toBGR(small)
