@@ -29,6 +29,8 @@ type Frame struct {
 	// Reason says why it ended ("eof", or what went wrong).
 	End    bool   `json:"end,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Last says that the camera itself ends: nothing follows in any epoch.
+	Last bool `json:"last,omitempty"`
 	// Unreadable marks an item that could not be decoded (a corrupt image in a
 	// folder): it has a seq but no picture; Reason says why.
 	Unreadable bool `json:"unreadable,omitempty"`

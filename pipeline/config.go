@@ -24,7 +24,7 @@ type Config struct {
 
 // Model is one model and how to run it.
 type Model struct {
-	Loaded  *models.Loaded
+	Loaded  *models.Model
 	Engine  string // auto, onnxruntime or gorgonia
 	Device  string // auto, cpu, cuda:N, …
 	Workers int    // 0: one per core

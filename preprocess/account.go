@@ -56,8 +56,9 @@ const (
 type account struct {
 	mu sync.Mutex
 	c  Counts
-	// observe, when set, mirrors every outcome to the metrics.
-	observe func(result, reason string, n uint64)
+	// entered and left, when set, mirror the account to the metrics.
+	entered func(n uint64)
+	left    func(result, reason string, n uint64)
 }
 
 var outcomeNames = [...]string{"gated", "dropped", "expired", "unfit", "failed", "inferred"}
@@ -67,6 +68,9 @@ func (a *account) enter(n uint64) {
 	a.c.Captured += n
 	a.c.InFlight += n
 	a.mu.Unlock()
+	if a.entered != nil {
+		a.entered(n)
+	}
 }
 
 func (a *account) sourceGap(n uint64) {
@@ -99,8 +103,8 @@ func (a *account) leave(out outcome, reason string, n uint64) {
 		a.c.Inferred += n
 	}
 	a.mu.Unlock()
-	if a.observe != nil {
-		a.observe(outcomeNames[out], reason, n)
+	if a.left != nil {
+		a.left(outcomeNames[out], reason, n)
 	}
 }
 

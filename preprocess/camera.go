@@ -127,7 +127,11 @@ func (c *camera) close() {
 func (c *camera) deliver(f *vedette.Frame, release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || !c.account(f) {
+	if c.closed || f.Last || !c.account(f) {
+		if f.Last && !c.closed {
+			c.closed = true
+			close(c.in)
+		}
 		release()
 		return
 	}
@@ -172,6 +176,9 @@ func (c *camera) account(f *vedette.Frame) bool {
 		l.account.leave(outDropped, DropSampled, sampled)
 		l.account.leave(outDropped, DropBus, lost)
 		l.account.sourceGap(holes)
+	}
+	if holes > 0 {
+		c.owner.deps.Observer.SourceGap(c.cfg.ID, holes)
 	}
 	c.gap = addGap(c.gap, DropSampled, sampled)
 	c.gap = addGap(c.gap, DropBus, lost)

@@ -60,11 +60,9 @@ func newLane(c *camera, cfg DetectConfig, m *modelState) (*lane, error) {
 		// One more than can be under way, so that only credits ever limit.
 		order: make(chan *ticket, m.cfg.Credits+everyQueue),
 	}
-	if obs := c.owner.deps.Observer; obs != nil {
-		l.account.observe = func(result, reason string, n uint64) {
-			obs.Frames(c.cfg.ID, m.cfg.Ref.Name, result, reason, n)
-		}
-	}
+	obs, name := c.owner.deps.Observer, m.cfg.Ref.Name
+	l.account.entered = func(n uint64) { obs.Captured(c.cfg.ID, name, n) }
+	l.account.left = func(result, reason string, n uint64) { obs.Frames(c.cfg.ID, name, result, reason, n) }
 	return l, nil
 }
 

@@ -1,3 +1,7 @@
+// Package preprocess owns cameras: it takes captured frames, decides which are
+// worth inferring (rate, motion, fitness), makes the model-sized pictures, gives
+// them to workers, and publishes the answers in frame order, once. It keeps the
+// account of every frame.
 package preprocess
 
 import (
@@ -58,6 +62,8 @@ type Writer interface {
 // Observer receives what the owner measures; the methods are called often and
 // from many goroutines.
 type Observer interface {
+	Captured(camera, model string, n uint64)
+	SourceGap(camera string, n uint64)
 	Frames(camera, model, result, reason string, n uint64)
 	Stage(stage, camera, model string, d time.Duration)
 	Latency(camera, model string, d time.Duration)
@@ -182,16 +188,26 @@ func (o *Owner) Deliver(f *vedette.Frame, release func()) {
 	c.deliver(f, release)
 }
 
+// Wait waits until the camera's last notice has come ([vedette.Frame.Last])
+// and every frame has left its account, or ctx ends.
+func (o *Owner) Wait(ctx context.Context, id string) error {
+	return o.wait(ctx, id, func(*camera) {})
+}
+
 // Finish says that no more frames of the camera will come and waits until
 // every frame has left its account, or ctx ends.
 func (o *Owner) Finish(ctx context.Context, id string) error {
+	return o.wait(ctx, id, (*camera).close)
+}
+
+func (o *Owner) wait(ctx context.Context, id string, before func(*camera)) error {
 	o.mu.Lock()
 	c := o.cameras[id]
 	o.mu.Unlock()
 	if c == nil {
 		return nil
 	}
-	c.close()
+	before(c)
 	select {
 	case <-c.done:
 		return nil

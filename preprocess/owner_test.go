@@ -76,6 +76,8 @@ func (w *writer) Write(_ context.Context, d *vedette.Detection, done func(error)
 
 type observer struct{}
 
+func (observer) Captured(_, _ string, _ uint64)        {}
+func (observer) SourceGap(string, uint64)              {}
 func (observer) Frames(_, _, _, _ string, _ uint64)    {}
 func (observer) Stage(_, _, _ string, _ time.Duration) {}
 func (observer) Latency(_, _ string, _ time.Duration)  {}

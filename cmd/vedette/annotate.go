@@ -37,11 +37,11 @@ func (a *annotator) save(d *vedette.Detection, pic preprocess.Picture) {
 }
 
 func (a *annotator) write(d *vedette.Detection, pic preprocess.Picture) error {
-	view := pic.View()
+	view := viewOf(pic)
 	if d.Objects != nil {
-		boxes := make([]cv.LabelledBox, 0, len(*d.Objects))
+		boxes := make([]cv.Mark, 0, len(*d.Objects))
 		for _, o := range *d.Objects {
-			boxes = append(boxes, cv.LabelledBox{Box: o.Box, Label: fmt.Sprintf("%s %.2f", o.Label, o.Score), Class: o.ClassID})
+			boxes = append(boxes, cv.Mark{Box: o.Box, Text: fmt.Sprintf("%s %.2f", o.Label, o.Score), Color: o.ClassID})
 		}
 		if err := cv.DrawBoxes(view, boxes); err != nil {
 			return err
@@ -56,4 +56,12 @@ func (a *annotator) write(d *vedette.Detection, pic preprocess.Picture) error {
 		name = strings.TrimSuffix(filepath.Base(d.Item), filepath.Ext(d.Item)) + "-" + d.Model.Name
 	}
 	return os.WriteFile(filepath.Join(a.dir, name+".jpg"), a.buf, 0o644)
+}
+
+func viewOf(pic preprocess.Picture) cv.View {
+	channels := 3
+	if pic.Format == vedette.Gray8 {
+		channels = 1
+	}
+	return cv.View{Data: pic.Data, Width: pic.Width, Height: pic.Height, Stride: pic.Stride, Channels: channels}
 }

@@ -96,7 +96,7 @@ func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFla
 	}
 	m.Loaded.Manifest.Output.MinScore = evalMinScore
 	cv.SetThreads(1)
-	served, err := pipeline.Serve(ctx, m, g.log)
+	served, err := pipeline.Serve(ctx, m, g.log, nil)
 	if err != nil {
 		return eval.Result{}, err
 	}

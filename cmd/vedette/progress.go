@@ -32,6 +32,12 @@ func (p progress) set(done int) {
 	}
 }
 
+func (p progress) total(n int) {
+	if p.bar != nil {
+		p.bar.ChangeMax(n)
+	}
+}
+
 func (p progress) finish() {
 	if p.bar != nil {
 		p.bar.Finish()

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/pipeline"
+	"github.com/vedette-io/vedette/preprocess"
+)
+
+// detectAttempts is how often detect tries a source that never gave a picture.
+const detectAttempts = 3
+
+// detectOptions are the flags of detect.
+type detectOptions struct {
+	model                             modelFlags
+	fps, minScore                     float64
+	labels                            []string
+	every                             bool
+	format, save, transport, decoding string
+}
+
+func newDetect(g *globals) *cobra.Command {
+	var o detectOptions
+	cmd := &cobra.Command{
+		Use:   "detect SOURCE…",
+		Short: "looks at a video, pictures or a camera once; needs no configuration",
+		Long: `Looks at one or several sources and prints what is in them. A SOURCE is a video file, an
+image, a folder or glob of images, rtsp://…, http://… (MJPEG), synthetic://…, a device
+number, or gstreamer:PIPELINE.
+
+Without --fps, every frame of a file or image is looked at, and the newest frame of a
+live source.`,
+		Example: `  vedette detect video.mp4 --model yolox_nano.onnx
+  vedette detect photos/ --format jsonl --save annotated
+  vedette detect rtsp://viewer:secret@10.0.0.5/stream2 --fps 5 --min-score 0.5`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runDetect(cmd.Context(), cmd, g, &o, args)
+		},
+	}
+	f := cmd.Flags()
+	o.model.register(f)
+	f.Float64Var(&o.fps, "fps", 0, "look at this many frames a second (0: see above)")
+	f.BoolVar(&o.every, "every", false, "lose no frame: the source is slowed to the speed of inference")
+	f.Float64Var(&o.minScore, "min-score", 0, "leave out objects below this score (0: what the model's manifest says)")
+	f.StringSliceVar(&o.labels, "label", nil, "only objects with these labels")
+	f.StringVar(&o.format, "format", "text", "text or jsonl (one detection message a line)")
+	f.StringVar(&o.save, "save", "", "folder for annotated pictures")
+	f.StringVar(&o.transport, "transport", "tcp", "transport of RTSP: tcp or udp")
+	f.StringVar(&o.decoding, "decode", "software", "decoder: auto, software, vaapi, mfx or cuda")
+	return cmd
+}
+
+func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOptions, sources []string) error {
+	out, err := newPrinter(cmd.OutOrStdout(), o.format)
+	if err != nil {
+		return err
+	}
+	cfg, err := o.config(sources)
+	if err != nil {
+		return err
+	}
+	watch := &detectWatch{bar: newProgress("looking", -1)}
+	deps := pipeline.Deps{Log: g.log, State: watch.state}
+	if o.save != "" {
+		a, err := newAnnotator(o.save, watch.failed)
+		if err != nil {
+			return err
+		}
+		deps.Evidence = a.save
+	}
+	p, err := pipeline.Start(ctx, cfg, deps)
+	if err != nil {
+		return startError(err)
+	}
+	stop, err := p.Bus().SubscribeDetections(func(d *vedette.Detection, raw []byte) {
+		watch.seen(d)
+		if err := out.print(d, raw); err != nil {
+			watch.failed(err)
+		}
+	})
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	runErr := p.Run(ctx)
+	err = errors.Join(runErr, stop(), p.Close())
+	watch.bar.finish()
+	return watch.verdict(ctx, err)
+}
+
+// config makes a pipeline of the flags.
+func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
+	var none pipeline.Config
+	if o.fps < 0 {
+		return none, usagef("--fps %v: want 0 or more", o.fps)
+	}
+	if err := scoreRange(o.minScore); err != nil {
+		return none, &usageError{err}
+	}
+	if o.model.name == "" {
+		return none, usagef("--model is needed: an .onnx file, a manifest, or one of these: %s", modelNames())
+	}
+	var cameras []pipeline.Camera
+	ids := map[string]int{}
+	for _, text := range sources {
+		src, err := ingest.ParseSource(text)
+		if err != nil {
+			return none, &usageError{err}
+		}
+		id := src.ID()
+		if ids[id]++; ids[id] > 1 {
+			id = fmt.Sprintf("%s-%d", id, ids[id])
+		}
+		cameras = append(cameras, o.camera(id, src))
+	}
+	m, err := o.model.load()
+	if err != nil {
+		return none, err
+	}
+	if o.minScore > 0 {
+		m.Loaded.Manifest.Output.MinScore = o.minScore
+	}
+	for i := range cameras {
+		cameras[i].Owner.Detect[0].Model = m.Loaded.Manifest.Name
+	}
+	return pipeline.Config{Models: []pipeline.Model{m}, Cameras: cameras, Bus: bus.Config{}}, nil
+}
+
+func (o *detectOptions) camera(id string, src ingest.Source) pipeline.Camera {
+	delivery := preprocess.Latest
+	if o.every || (src.Finite() && o.fps == 0) {
+		delivery = preprocess.Every
+	}
+	c := pipeline.Camera{
+		Ingest: ingest.Config{
+			ID: id, Source: src, Delivery: ingest.Delivery(delivery), FPS: o.fps,
+			Transport: o.transport, Decode: o.decoding, MaxAttempts: detectAttempts, Unpaced: true,
+		},
+		Owner: preprocess.CameraConfig{
+			ID: id, Delivery: delivery, Evidence: o.save != "",
+			Detect: []preprocess.DetectConfig{{FPS: o.fps, MinScore: o.minScore, Labels: o.labels}},
+		},
+	}
+	if src.Live() {
+		fit := preprocess.DefaultFitnessConfig()
+		c.Owner.Fitness = &fit
+	}
+	return c
+}
+
+// startError tells a wrong configuration from a failure.
+func startError(err error) error {
+	if errors.Is(err, bus.ErrConfig) {
+		return &usageError{err}
+	}
+	return err
+}
+
+// detectWatch follows a run of detect, to say at the end how it went.
+type detectWatch struct {
+	bar   progress
+	ok    atomic.Uint64
+	bad   atomic.Uint64
+	mu    sync.Mutex
+	fails []error
+}
+
+func (w *detectWatch) seen(d *vedette.Detection) {
+	if d.Status == vedette.StatusFailed {
+		w.bad.Add(1)
+	} else {
+		w.ok.Add(1)
+	}
+	w.bar.set(int(w.ok.Load() + w.bad.Load()))
+}
+
+func (w *detectWatch) failed(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.fails) == 0 { // the first says it; a full disk would fill the screen
+		w.fails = append(w.fails, err)
+	}
+}
+
+// state tells a person why nothing comes from a camera.
+func (w *detectWatch) state(s ingest.State) {
+	if s.Total > 0 {
+		w.bar.total(int(s.Total))
+	}
+	if s.Phase == ingest.Offline && s.Reason != "" {
+		fmt.Fprintf(os.Stderr, "%s vedette: camera %s: %s; trying again\n", time.Now().Format(time.TimeOnly), s.Camera, s.Reason)
+	}
+}
+
+// verdict is the command's result.
+func (w *detectWatch) verdict(ctx context.Context, err error) error {
+	err = errors.Join(append(w.fails, err)...)
+	switch {
+	case ctx.Err() != nil:
+		return nil // stopped on purpose; what was found stands above
+	case err != nil:
+		return err
+	case w.bad.Load() > 0:
+		return fmt.Errorf("%d of %d frames failed; their lines say why", w.bad.Load(), w.bad.Load()+w.ok.Load())
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/tensor"
+	"github.com/vedette-io/vedette/preprocess"
+)
+
+// answerMargin is how much longer than a worker's own time-out an owner waits.
+const answerMargin = 5 * time.Second
+
+// workers gives tensors to whoever serves the model on the bus.
+type workers struct {
+	bus     *bus.Bus
+	timeout time.Duration
+}
+
+func (w workers) Request(ctx context.Context, model string, req *tensor.Request, body []byte, done func(*tensor.Answer, error)) {
+	header, err := json.Marshal(req)
+	if err != nil {
+		done(nil, err)
+		return
+	}
+	go func() { // credits bound how many there are
+		ctx, cancel := context.WithTimeout(ctx, w.timeout)
+		defer cancel()
+		answer, err := w.bus.Request(ctx, w.bus.Subjects().Tensor(model), tensor.Header, string(header), body)
+		switch {
+		case errors.Is(err, bus.ErrNoResponders):
+			done(nil, preprocess.ErrNoWorker)
+		case errors.Is(err, bus.ErrTimeout):
+			done(nil, preprocess.ErrTimeout)
+		case err != nil:
+			done(nil, err)
+		default:
+			var a tensor.Answer
+			if err := json.Unmarshal(answer, &a); err != nil {
+				done(nil, fmt.Errorf("answer not understood: %w", err))
+				return
+			}
+			done(&a, nil)
+		}
+	}()
+}
+
+// frameOutput publishes what a camera captures.
+type frameOutput struct {
+	sender *bus.FrameSender
+	every  bool
+	state  func(ingest.State)
+	// held counts lossless frames that the owner has not released yet.
+	held sync.WaitGroup
+}
+
+func (o *frameOutput) Frame(ctx context.Context, f *vedette.Frame, release func()) error {
+	if !o.every {
+		return o.sender.Send(ctx, f, nil)
+	}
+	o.held.Add(1)
+	return o.sender.Send(ctx, f, func() {
+		release()
+		o.held.Done()
+	})
+}
+
+// last tells the owner, behind every frame, that the camera has ended.
+func (o *frameOutput) last(ctx context.Context, camera string) error {
+	o.held.Wait()
+	return o.sender.Send(ctx, &vedette.Frame{Schema: vedette.FrameSchema, Camera: camera, End: true, Last: true}, nil)
+}
+
+func (o *frameOutput) State(_ context.Context, s ingest.State) { o.state(s) }

@@ -1,0 +1,56 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/vedette-io/vedette/infer"
+)
+
+// Served is a loaded model with its workers.
+type Served struct {
+	Pool *infer.Pool
+	// Fallback says why an accelerator that seemed to be there is not used.
+	Fallback string
+	model    infer.Model
+}
+
+// Serve loads a model into its engine and starts its workers. observe, which
+// may be nil, is told how long each run took.
+func Serve(ctx context.Context, m Model, log *slog.Logger, observe func(time.Duration)) (*Served, error) {
+	name := m.Loaded.Manifest.Name
+	eng, err := infer.Open(m.Engine, log)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	model, err := eng.Load(ctx, m.Loaded.ONNX, infer.LoadOptions{
+		Input: m.Loaded.Manifest.Input, Device: m.Device, Threads: max(m.Threads, 1),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("model %s (%s): %w", name, m.Loaded.Path, err)
+	}
+	s := &Served{model: model, Fallback: model.Info().Fallback}
+	if s.Fallback != "" {
+		log.Warn("no accelerator: running on the CPU", "model", name, "reason", s.Fallback)
+	}
+	workers := m.Workers
+	if workers <= 0 {
+		workers = max(1, runtime.GOMAXPROCS(0)/max(m.Threads, 1))
+	}
+	s.Pool, err = infer.NewPool(infer.WorkerConfig{
+		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Workers: workers, Timeout: m.Timeout,
+	}, infer.WorkerDeps{Log: log, Engine: eng.Name(), Model: model, Observe: observe})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("model %s (%s): %w", name, m.Loaded.Path, err), model.Close())
+	}
+	return s, nil
+}
+
+// Close stops the workers and frees the model.
+func (s *Served) Close() error {
+	return errors.Join(s.Pool.Close(), s.model.Close())
+}
