@@ -205,7 +205,7 @@ func (c *Camera) runLive(ctx context.Context) error {
 	attempts := 0
 	for {
 		c.setState(ctx, Connecting, c.state.Reason, nil)
-		err := c.probe(ctx)
+		err := c.probe(ctx, probeTimeout)
 		out := outcome{err: err}
 		if err == nil {
 			out = c.capture(ctx)
@@ -240,21 +240,24 @@ const goodRun = 10 * time.Second
 // await waits until the next attempt is worth it: a growing pause while the
 // camera answers, and as soon as it answers again when it did not.
 func (c *Camera) await(ctx context.Context, retry *backoff, why error) error {
-	for {
-		pause := retry.next()
+	if !isAway(why) && !errors.Is(why, ErrAuth) {
+		return sleep(ctx, retry.next())
+	}
+	asked := time.Now()
+	for n := 1; ; n++ {
+		pause := jitter(authPause) // cameras lock accounts after a few wrong tries
 		if isAway(why) {
-			pause = jitter(probeEvery)
-		}
-		if errors.Is(why, ErrAuth) {
-			pause = jitter(authPause) // cameras lock accounts after a few wrong tries
+			pause = max(minPause, jitter(probeEvery)-time.Since(asked))
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
-		if !isAway(why) {
-			return nil
+		limit := quickProbe
+		if n%4 == 0 {
+			limit = probeTimeout
 		}
-		err := c.probe(ctx)
+		asked = time.Now()
+		err := c.probe(ctx, limit)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -278,6 +281,7 @@ func isAway(err error) bool {
 
 const (
 	probeEvery = time.Second
+	minPause   = 250 * time.Millisecond // after a probe that took long itself
 	authPause  = 45 * time.Second
 )
 

@@ -34,10 +34,11 @@ func (c *Camera) childEnviron(parent []string) []string {
 // captureOptions are FFmpeg's options in the form OpenCV reads from the
 // environment at each open. It replaces OpenCV's own default.
 //
-// Live streams are analysed only briefly and without buffering: with FFmpeg's
+// Streams are analysed only briefly and without buffering: with FFmpeg's
 // defaults opening takes 3 s and what comes then is 2 s old. A stream that
-// does not open this way gets more time. Files must not have nobuffer: it
-// throws frames away.
+// does not open this way gets more time. nobuffer throws away what came during
+// the analysis, so that files and streams of which every frame counts do
+// without it.
 func captureOptions(j *job, codec string) string {
 	var options []string
 	add := func(key, value string) { options = append(options, key+";"+value) }
@@ -45,7 +46,9 @@ func captureOptions(j *job, codec string) string {
 		add("rtsp_transport", j.Transport)
 	}
 	if j.Kind == RTSP || j.Kind == HTTP {
-		add("fflags", "nobuffer")
+		if !j.Every {
+			add("fflags", "nobuffer")
+		}
 		add("flags", "low_delay")
 		if !j.Patient {
 			add("analyzeduration", "500000")

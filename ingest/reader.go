@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,9 +54,10 @@ func openReader(j *job) (reader, error) {
 // video is a file, stream or device.
 type video struct {
 	*cv.Capture
-	live bool
-	pts  float64
-	step float64 // between the last two frames
+	live     bool
+	patience time.Duration // a grab that took longer has timed out
+	pts      float64
+	step     float64 // between the last two frames
 }
 
 // openVideo opens a capture, with the first of the decoders asked for by name
@@ -77,14 +79,23 @@ func openVideo(j *job, location string, backend cv.Backend) (*video, error) {
 			OpenTimeout: j.OpenTimeout, ReadTimeout: j.ReadTimeout,
 		})
 		if err == nil {
-			return &video{Capture: c, live: j.Live}, nil
+			return &video{Capture: c, live: j.Live, patience: j.ReadTimeout / 2}, nil
 		}
 	}
 	return nil, err
 }
 
+// grabTries is how many grabs in a row may fail at once: OpenCV gives up a
+// grab for one damaged packet, or for 512 packets of sound, and the next one
+// goes on. At the end, or when the connection is lost, all fail.
+const grabTries = 50
+
 func (v *video) next() error {
+	began := time.Now()
 	err := v.Grab()
+	for n := 1; n < grabTries && errors.Is(err, cv.ErrNoFrame) && time.Since(began) < v.patience; n++ {
+		err = v.Grab()
+	}
 	if errors.Is(err, cv.ErrNoFrame) && !v.live {
 		return io.EOF
 	}

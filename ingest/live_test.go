@@ -1,0 +1,427 @@
+//go:build cv
+
+package ingest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/testcam"
+	"github.com/vedette-io/vedette/internal/testcam/barcode"
+	"github.com/vedette-io/vedette/internal/testcam/clip"
+)
+
+const testFPS = 20
+
+func rtsp(t *testing.T, opts testcam.Options) *testcam.Camera {
+	t.Helper()
+	if opts.Clip == nil && opts.Live == nil {
+		opts.Clip = encode(t, 320, 180, 200)
+	}
+	cam, err := testcam.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cam.Close)
+	return cam
+}
+
+func encode(t *testing.T, w, h, frames int) *clip.Clip {
+	t.Helper()
+	c, err := clip.Encode(t.Context(), clip.Spec{Width: w, Height: h, FPS: testFPS, Frames: frames, GOP: testFPS / 2, Kbps: 2000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// numbers notes the numbers that the pictures show.
+type numbers struct {
+	c      *camera
+	shown  map[vedette.FrameID]int
+	ages   []time.Duration
+	misses int
+}
+
+func watchNumbers(c *camera) *numbers {
+	n := &numbers{c: c, shown: make(map[vedette.FrameID]int)}
+	c.each = func(f *vedette.Frame, pix []byte) {
+		if pix == nil {
+			return
+		}
+		number, ok := barcode.Read(pix, f.Width, f.Height, f.Ref.Stride)
+		clock, hasClock := barcode.ReadClock(pix, f.Width, f.Height, f.Ref.Stride)
+		if !c.rd.Valid(f.Ref) {
+			c.lost++
+			return
+		}
+		if !ok {
+			n.misses++
+			return
+		}
+		n.shown[f.ID()] = int(number)
+		if hasClock {
+			n.ages = append(n.ages, barcode.Age(time.Now(), clock))
+		}
+	}
+	return n
+}
+
+func (c *camera) phases() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	for _, s := range c.states {
+		fmt.Fprintf(&b, "%s(%s) ", s.Phase, s.Reason)
+	}
+	return b.String()
+}
+
+func (c *camera) lastPhase() ingest.Phase {
+	if len(c.states) == 0 {
+		return ""
+	}
+	return c.states[len(c.states)-1].Phase
+}
+
+// Each frame of the stream arrives once, in order, whole; seq counts them.
+func TestRTSPFrames(t *testing.T) {
+	for _, transport := range []string{"tcp", "udp"} {
+		for _, delivery := range []ingest.Delivery{ingest.Latest, ingest.Every} {
+			t.Run(transport+" "+string(delivery), func(t *testing.T) {
+				cam := rtsp(t, testcam.Options{HoldUntilPlay: true})
+				c := newCamera(t, ingest.Config{Source: source(t, cam.URL()), Transport: transport, Delivery: delivery})
+				n := watchNumbers(c)
+				c.start()
+				c.await("50 frames", func() bool { return len(c.frames) >= 50 })
+				if err := c.stop(); !errors.Is(err, context.Canceled) {
+					t.Errorf("Run: %v", err)
+				}
+				pics := c.pictures()
+				first := n.shown[pics[0].ID()]
+				if first > testFPS || delivery == ingest.Every && transport == "tcp" && first != 0 {
+					t.Errorf("the first picture is number %d", first)
+				}
+				for i, f := range pics {
+					if f.Seq != uint64(i) || f.Clock != vedette.ClockHost || f.Epoch != pics[0].Epoch {
+						t.Fatalf("frame %d: %+v", i, f)
+					}
+					if shown, ok := n.shown[f.ID()]; !ok || shown != first+i {
+						t.Errorf("seq %d shows number %d (%v), want %d", i, shown, ok, first+i)
+					}
+				}
+				if c.lost > 0 || n.misses > 0 {
+					t.Errorf("%d overwritten, %d without a number", c.lost, n.misses)
+				}
+				if end := c.end(); end == nil || end.Reason != "stopped" || end.Seq < uint64(len(pics)) {
+					t.Errorf("end notice %+v", end)
+				}
+				if g := pics[len(pics)-1].SourceGap; g != 0 {
+					t.Errorf("%d gaps in a stream without", g)
+				}
+			})
+		}
+	}
+}
+
+// The pictures are fresh: the clock in them is compared with this one.
+func TestRTSPLatency(t *testing.T) {
+	cam := rtsp(t, testcam.Options{Video: testcam.Video{Live: &clip.Spec{Width: 320, Height: 180, FPS: testFPS, GOP: testFPS, Paint: clip.Clocked(0)}}})
+	c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
+	n := watchNumbers(c)
+	c.start()
+	c.await("60 frames", func() bool { return len(n.ages) >= 60 })
+	_ = c.stop()
+	ages := slices.Clone(n.ages)
+	slices.Sort(ages)
+	t.Logf("age of the pictures: first %v, median %v, worst %v", n.ages[0], ages[len(ages)/2], ages[len(ages)-1])
+	if ages[len(ages)/2] > 300*time.Millisecond {
+		t.Errorf("the median picture is %v old", ages[len(ages)/2])
+	}
+}
+
+func TestRTSPSampledAndGaps(t *testing.T) {
+	cam := rtsp(t, testcam.Options{})
+	c := newCamera(t, ingest.Config{Source: source(t, cam.URL()), FPS: 5})
+	n := watchNumbers(c)
+	c.start()
+	c.await("10 frames", func() bool { return len(c.frames) >= 10 })
+	c.mu.Lock()
+	first, last := c.frames[0], c.frames[len(c.frames)-1]
+	if last.Sampled < 20 || last.Seq != last.Sampled+uint64(len(c.frames))-1 {
+		t.Errorf("seq %d, %d sampled, %d announced", last.Seq, last.Sampled, len(c.frames))
+	}
+	if got, want := n.shown[last.ID()]-n.shown[first.ID()], int(last.Seq-first.Seq); got != want {
+		t.Errorf("%d pictures on, seq is %d on", got, want)
+	}
+	c.mu.Unlock()
+	cam.Freeze() // shorter than Silence: a hole in the stream, no reconnect
+	time.Sleep(time.Second)
+	cam.Resume()
+	c.await("a gap", func() bool { return c.frames[len(c.frames)-1].SourceGap > 0 })
+	c.mu.Lock()
+	gap := c.frames[len(c.frames)-1].SourceGap
+	if len(c.states) != 2 {
+		t.Errorf("states %v", c.states)
+	}
+	c.mu.Unlock()
+	if gap < testFPS/2 || gap > 2*testFPS {
+		t.Errorf("a hole of about %d frames was counted as %d", testFPS, gap)
+	}
+	_ = c.stop()
+}
+
+// What goes wrong in a camera is noticed, and over when it is over.
+func TestRTSPFaults(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spoil, heal func(*testcam.Camera) error
+		reason      string
+		notice      time.Duration
+	}{
+		"killed": {func(c *testcam.Camera) error { c.Kill(); return nil }, (*testcam.Camera).Restart, "refused", 3 * time.Second},
+		"frozen": {func(c *testcam.Camera) error { c.Freeze(); return nil },
+			func(c *testcam.Camera) error { c.Resume(); return nil }, "nothing came in time", 3 * time.Second},
+		"silent": {(*testcam.Camera).NeverAnswer, (*testcam.Camera).Restart, "does not answer", 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cam := rtsp(t, testcam.Options{})
+			c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
+			c.start()
+			defer func() { _ = c.stop() }()
+			c.await("pictures", func() bool { return len(c.frames) > 5 })
+			began := time.Now()
+			if err := tc.spoil(cam); err != nil {
+				t.Fatal(err)
+			}
+			c.await("offline", func() bool { return c.lastPhase() == ingest.Offline })
+			// The test's own margin is for a busy machine.
+			if took := time.Since(began); took > tc.notice+time.Second {
+				t.Errorf("noticed after %v, want %v", took, tc.notice)
+			}
+			c.await("the reason", func() bool { return strings.Contains(c.states[len(c.states)-1].Reason, tc.reason) })
+			began = time.Now()
+			if err := tc.heal(cam); err != nil {
+				t.Fatal(err)
+			}
+			c.await("online", func() bool { return c.lastPhase() == ingest.Online })
+			took := time.Since(began)
+			t.Logf("back after %v", took)
+			if took > 4*time.Second { // 2 s, half a second to a key frame, a margin
+				t.Errorf("back after %v", took)
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.checkEpochs(2)
+		})
+	}
+}
+
+// checkEpochs checks that each epoch counts from 0 without holes and is ended.
+func (r *recorder) checkEpochs(want int) {
+	r.t.Helper()
+	next, ended, order := map[string]uint64{}, map[string]bool{}, []string{}
+	for _, f := range r.frames {
+		if _, known := next[f.Epoch]; !known {
+			order = append(order, f.Epoch)
+			next[f.Epoch] = 0
+		}
+		if f.End {
+			ended[f.Epoch] = true
+			if f.Seq < next[f.Epoch] || f.Reason == "" {
+				r.t.Errorf("end of %s: %+v", f.Epoch, f)
+			}
+			continue
+		}
+		if ended[f.Epoch] || f.Seq != next[f.Epoch] {
+			r.t.Errorf("epoch %s: seq %d, want %d, ended %v", f.Epoch, f.Seq, next[f.Epoch], ended[f.Epoch])
+		}
+		next[f.Epoch] = f.Seq + 1
+	}
+	if !slices.IsSorted(order) || len(order) < want {
+		r.t.Errorf("epochs %v, want %d or more, sorted", order, want)
+	}
+	for _, e := range order[:max(len(order)-1, 0)] {
+		if !ended[e] {
+			r.t.Errorf("epoch %s was not ended", e)
+		}
+	}
+}
+
+// Damage in the stream costs pictures, not the connection for good.
+func TestRTSPGarbage(t *testing.T) {
+	cam := rtsp(t, testcam.Options{})
+	c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
+	n := watchNumbers(c)
+	c.start()
+	defer func() { _ = c.stop() }()
+	c.await("pictures", func() bool { return len(c.frames) > 5 })
+	cam.Garbage(10)
+	cam.Corrupt(10)
+	cam.JumpPTS(-time.Hour)
+	c.mu.Lock()
+	before := len(n.shown)
+	c.mu.Unlock()
+	c.await("pictures again", func() bool { return len(n.shown) > before+40 })
+}
+
+func TestRTSPResolutionChange(t *testing.T) {
+	cam := rtsp(t, testcam.Options{})
+	c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
+	n := watchNumbers(c)
+	c.start()
+	defer func() { _ = c.stop() }()
+	for _, size := range [][2]int{{320, 180}, {640, 360}, {160, 96}, {800, 448}} {
+		if size[0] != 320 {
+			if err := cam.Show(testcam.Video{Clip: encode(t, size[0], size[1], 100)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.await(fmt.Sprint(size), func() bool {
+			if len(c.frames) == 0 {
+				return false
+			}
+			f := c.frames[len(c.frames)-1]
+			_, readable := n.shown[f.ID()]
+			return readable && f.Width == size[0] && f.Height == size[1]
+		})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.checkNumbers(len(c.frames))
+}
+
+// A password must not show anywhere, right or wrong.
+func TestRTSPSecrets(t *testing.T) {
+	cam := rtsp(t, testcam.Options{User: "viewer", Password: "s3cr3t-Pa55"})
+	t.Run("right", func(t *testing.T) {
+		c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
+		c.start()
+		c.await("pictures", func() bool { return len(c.frames) > 3 })
+		pid := theChild(t)
+		for _, file := range []string{"cmdline", "environ"} {
+			b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + file)
+			if err != nil || len(b) == 0 {
+				t.Fatal(file, err)
+			}
+			noSecret(t, "s3cr3t-Pa55", file, string(b))
+		}
+		_ = syscall.Kill(pid, syscall.SIGABRT)
+		c.await("a crash", func() bool { return c.lastPhase() == ingest.Offline })
+		_ = c.stop()
+		noSecret(t, "s3cr3t-Pa55", "log and states", c.log.String()+c.phases()+fmt.Sprintf("%+v", c.frames))
+	})
+	t.Run("wrong", func(t *testing.T) {
+		c := newCamera(t, ingest.Config{MaxAttempts: 1, Source: source(t, cam.URLFor("viewer", "wr0ng-Pa55"))})
+		err := c.run()
+		if !errors.Is(err, ingest.ErrAuth) {
+			t.Fatalf("got %v, want ErrAuth", err)
+		}
+		noSecret(t, "wr0ng-Pa55", "error, log and states", err.Error()+c.log.String()+c.phases())
+	})
+	t.Run("none", func(t *testing.T) {
+		c := newCamera(t, ingest.Config{MaxAttempts: 1, Source: source(t, cam.URLFor("", ""))})
+		if err := c.run(); !errors.Is(err, ingest.ErrAuth) || !strings.Contains(err.Error(), "the URL has none") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func noSecret(t *testing.T, secret, where, text string) {
+	t.Helper()
+	if strings.Contains(text, secret) {
+		t.Errorf("the password shows in %s: %s", where, text)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	hole, err := testcam.NewBlackHole()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hole.Close)
+	for name, tc := range map[string]struct{ source, text string }{
+		"refused":   {"rtsp://u:hidden@127.0.0.1:1/s", "connection refused"},
+		"mute":      {"rtsp://u:hidden@" + hole.Addr() + "/s", "does not answer"},
+		"mute http": {"http://u:hidden@" + hole.Addr() + "/s", "does not answer"},
+		"no host":   {"rtsp://u:hidden@no-such-host.invalid/s", "cannot be resolved"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCamera(t, ingest.Config{MaxAttempts: 1, Source: source(t, tc.source)})
+			err := c.run()
+			if !errors.Is(err, ingest.ErrUnreachable) || !strings.Contains(err.Error(), tc.text) {
+				t.Errorf("got %v, want %q", err, tc.text)
+			}
+			noSecret(t, "hidden", "error, log and states", fmt.Sprint(err)+c.log.String()+c.phases())
+		})
+	}
+}
+
+func TestMJPEG(t *testing.T) {
+	cam, err := testcam.NewMJPEG(testcam.MJPEGOptions{Spec: clip.Spec{Width: 320, Height: 180, FPS: testFPS}, User: "u", Password: "s3cr3t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cam.Close()
+	c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
+	n := watchNumbers(c)
+	c.start()
+	c.await("20 pictures", func() bool { return len(n.shown) > 20 })
+	cam.Kill()
+	c.await("offline", func() bool { return c.lastPhase() == ingest.Offline })
+	if err := cam.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	c.await("online", func() bool { return c.lastPhase() == ingest.Online })
+	_ = c.stop()
+	c.checkEpochs(2)
+	noSecret(t, "s3cr3t", "log", c.log.String()+c.phases())
+}
+
+// Reconnecting leaks nothing. VEDETTE_LEAK_ROUNDS=200 runs the long form.
+func TestReconnectsLeakNothing(t *testing.T) {
+	rounds := 20
+	if n, err := strconv.Atoi(os.Getenv("VEDETTE_LEAK_ROUNDS")); err == nil {
+		rounds = n
+	}
+	cam := rtsp(t, testcam.Options{})
+	c := newCamera(t, ingest.Config{Source: source(t, cam.URL()), MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond})
+	c.start()
+	var before int
+	for i := range rounds {
+		epoch := ""
+		c.await("pictures", func() bool {
+			if n := len(c.frames); n == 0 || c.frames[n-1].End || c.lastPhase() != ingest.Online {
+				return false
+			}
+			epoch = c.frames[len(c.frames)-1].Epoch
+			return true
+		})
+		if i == 1 {
+			before = openFDs(t)
+		}
+		if err := syscall.Kill(theChild(t), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		c.await("another epoch", func() bool { return c.frames[len(c.frames)-1].Epoch != epoch })
+	}
+	if after := openFDs(t); after > before+4 { // the camera's sockets come and go
+		t.Errorf("%d descriptors open, %d before", after, before)
+	}
+	_ = c.stop()
+	c.checkEpochs(rounds)
+	if n := children(t); len(n) != 0 {
+		t.Errorf("children are left: %v", n)
+	}
+}
