@@ -7,6 +7,18 @@ import (
 	"github.com/vedette-io/vedette/internal/onnxfile"
 )
 
+// familyTask is what networks of a decoder's family do; empty for a decoder
+// that is not known here.
+func familyTask(decoder string) Task {
+	switch decoder {
+	case "yolox", "yolov5", "yolov8", "end2end", "nanodet", "ssd", "fastestdet", "yunet":
+		return Detect
+	case "classify":
+		return Classify
+	}
+	return ""
+}
+
 // familyInput is how networks of a decoder's family are usually fed. It is
 // used where neither the manifest nor the guess of the decoder table says it.
 func familyInput(decoder string) Input {

@@ -310,7 +310,7 @@ func propose(m Manifest, file *onnxfile.Model, in Input, guess GuessFunc) (Manif
 			return p, err
 		}
 	}
-	p := Manifest{Input: familyInput(m.Output.Decoder), Output: Output{Decoder: m.Output.Decoder}}
+	p := Manifest{Task: familyTask(m.Output.Decoder), Input: familyInput(m.Output.Decoder), Output: Output{Decoder: m.Output.Decoder}}
 	p.Input.Name, p.Input.Layout, p.Input.Type = in.Name, in.Layout, in.Type
 	p.Input.Width, p.Input.Height = size.Width, size.Height
 	if in.Color == Gray {

@@ -100,16 +100,16 @@ func (ElemType) Values() []string {
 // Manifest says how to feed one ONNX file and how to read its answer.
 type Manifest struct {
 	// Name is the model's id, used in subjects and configuration.
-	Name string `yaml:"name"`
-	Task Task   `yaml:"task"`
+	Name string `yaml:"name,omitempty"`
+	Task Task   `yaml:"task,omitempty"`
 	// File is the ONNX file, relative to the manifest.
 	File    string `yaml:"file,omitempty"`
 	SHA256  string `yaml:"sha256,omitempty"`
 	Licence string `yaml:"licence,omitempty"`
 	Source  string `yaml:"source,omitempty"`
 
-	Input  Input  `yaml:"input"`
-	Output Output `yaml:"output"`
+	Input  Input  `yaml:"input,omitempty"`
+	Output Output `yaml:"output,omitempty"`
 	// LabelSet names a list of labels that the program has (coco80,
 	// imagenet1000), instead of Labels.
 	LabelSet string   `yaml:"label_set,omitempty"`
@@ -121,8 +121,8 @@ type Manifest struct {
 type Input struct {
 	// Name of the graph input; empty when the graph has one.
 	Name   string `yaml:"name,omitempty"`
-	Width  int    `yaml:"width"`
-	Height int    `yaml:"height"`
+	Width  int    `yaml:"width,omitempty"`
+	Height int    `yaml:"height,omitempty"`
 	Layout Layout `yaml:"layout,omitempty"`
 	Color  Color  `yaml:"color,omitempty"`
 	Resize Resize `yaml:"resize,omitempty"`
@@ -150,7 +150,7 @@ func (in Input) Channels() int {
 // Output says how to read a model's answer.
 type Output struct {
 	// Decoder names an entry of the decoder table.
-	Decoder string `yaml:"decoder"`
+	Decoder string `yaml:"decoder,omitempty"`
 	// MinScore drops objects below it; 0 means the decoder's default.
 	MinScore float64 `yaml:"min_score,omitempty"`
 	// IoU is the overlap at which non-maximum suppression drops the weaker box.

@@ -46,18 +46,18 @@ type Problem struct {
 }
 
 func (p Problem) Error() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	var parts []string
+	if p.File != "" {
+		at := p.File
+		if p.Line > 0 {
+			at += fmt.Sprintf(":%d:%d", p.Line, p.Column)
+		}
+		parts = append(parts, at)
 	}
 	if p.Path != "" {
-		b.WriteString(": " + p.Path)
+		parts = append(parts, p.Path)
 	}
-	if b.Len() > 0 {
-		b.WriteString(": ")
-	}
-	return b.String() + p.Text
+	return strings.Join(append(parts, p.Text), ": ")
 }
 
 // Problems is everything that is wrong with a file, in the order of the file.
