@@ -22,8 +22,18 @@ type binder struct {
 
 // bad records a problem at a node.
 func (b *binder) bad(n ast.Node, path, format string, args ...any) {
-	line, column := at(n.GetToken())
+	line, column := start(n)
 	b.doc.problems = append(b.doc.problems, Problem{File: b.doc.File, Line: line, Column: column, Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+// start is where a node begins; the token of a mapping is its first colon.
+func start(n ast.Node) (line, column int) {
+	if m, ok := n.(ast.MapNode); ok {
+		if it := m.MapRange(); it.Next() {
+			return at(it.Key().GetToken())
+		}
+	}
+	return at(n.GetToken())
 }
 
 func (b *binder) bindRoot(root ast.Node, to any) {
@@ -89,7 +99,7 @@ func (b *binder) bind(n ast.Node, path string, to reflect.Value, depth int) {
 		}
 		return
 	}
-	line, column := at(n.GetToken())
+	line, column := start(n)
 	if n = b.resolve(n, path); n == nil {
 		return
 	}
@@ -143,6 +153,10 @@ func (b *binder) pairs(n ast.Node, path string, depth int) (ps []pair, ok bool) 
 		return nil, false
 	}
 	for it := m.MapRange(); it.Next(); {
+		if b.nodes++; b.nodes > maxNodes {
+			b.bad(n, path, "aliases make the file too large")
+			return nil, false
+		}
 		key, value := it.Key(), it.Value()
 		if key.IsMergeKey() {
 			from := b.resolve(value, path)
