@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -43,32 +41,20 @@ func (m *modelFlags) load() (pipeline.Model, error) {
 
 // loadModel reads the model at a path, or of a name.
 func loadModel(name string) (*models.Model, error) {
-	m, err := models.Load(name, guess)
+	path, err := models.DefaultPlaces().Resolve(name)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	m, err := models.Load(path, guess)
 	if err != nil {
 		return nil, &usageError{err}
 	}
 	return m, nil
 }
 
-func modelNames() string { return "" }
-
 // guess proposes a manifest from the decoders that exist.
 func guess(outputs []models.TensorInfo, meta map[string]string, in models.Input) (models.Manifest, error) {
-	infos := make([]decode.Info, len(outputs))
-	for i, o := range outputs {
-		infos[i] = decode.Info{Name: o.Name, Shape: o.Shape}
-	}
-	return decode.Guess(infos, meta, in)
-}
-
-// kindsText lists the decoders for a person.
-func kindsText() string {
-	var names []string
-	for _, k := range decode.Kinds() {
-		names = append(names, k.Name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
+	return decode.Guess(outputs, meta, in)
 }
 
 // scoreRange checks --min-score.
