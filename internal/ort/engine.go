@@ -136,7 +136,7 @@ func sessionError(err error, dev engine.Device) error {
 	switch {
 	case strings.Contains(text, "Protobuf parsing failed"):
 		return fmt.Errorf("%w: not an ONNX file, or a damaged one", engine.ErrModel)
-	case strings.Contains(text, "is not a registered function/op"), strings.Contains(text, "NOT_IMPLEMENTED"),
+	case strings.Contains(text, "is not a registered function/op"), strings.Contains(text, "No Op registered for"), strings.Contains(text, "NOT_IMPLEMENTED"),
 		strings.Contains(text, "Could not find an implementation"), strings.Contains(text, "opset"):
 		return fmt.Errorf("%w: %s", engine.ErrUnsupported, text)
 	case dev.Kind != engine.CPU:
