@@ -26,6 +26,7 @@ const stopTimeout = 2 * time.Second
 // Deps is what a pipeline takes from its surroundings.
 type Deps struct {
 	Log     *slog.Logger
+	Version string // of this program, for discovery
 	Metrics *obs.Metrics // nil: nobody looks
 	// Evidence receives the pictures of cameras that ask for them.
 	Evidence func(d *vedette.Detection, pic preprocess.Picture)
@@ -109,6 +110,12 @@ func (p *Pipeline) start(ctx context.Context) error {
 		}
 	}
 	stop, err := p.bus.SubscribeFrames(p.cfg.Host, p.owner.Deliver)
+	if err != nil {
+		return err
+	}
+	p.stops = append(p.stops, stop)
+	stop, err = p.bus.AddService(bus.ServiceName, p.deps.Version,
+		map[string]string{"stage": "run", "host": p.cfg.Host, "site": p.cfg.Site}, func() any { return p.Status() })
 	if err != nil {
 		return err
 	}

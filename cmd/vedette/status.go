@@ -1,0 +1,115 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/pipeline"
+)
+
+// statusWait is how long instances get to answer.
+const statusWait = time.Second
+
+// serverFlags reach the bus of a running pipeline.
+type serverFlags struct{ cfg bus.Config }
+
+func (s *serverFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.cfg.URL, "server", "nats://127.0.0.1:4222", "NATS server of the pipeline")
+	f.StringVar(&s.cfg.Creds, "creds", "", "credentials file")
+	f.StringVar(&s.cfg.NKey, "nkey", "", "NKey seed file")
+	f.StringVar(&s.cfg.CA, "ca", "", "CA of the server's certificate")
+	f.StringVar(&s.cfg.Prefix, "prefix", "", "prefix of all subjects (default vedette)")
+}
+
+func newStatus(g *globals) *cobra.Command {
+	var (
+		server serverFlags
+		format string
+	)
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "shows the running plant: cameras, accounts, models, bus",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("format", format, "text", "json"); err != nil {
+				return err
+			}
+			b, err := bus.Start(cmd.Context(), server.cfg, g.log)
+			if err != nil {
+				return startError(err)
+			}
+			defer b.Close()
+			stats, err := b.ServiceStats(cmd.Context(), statusWait)
+			if err != nil {
+				return err
+			}
+			if len(stats) == 0 {
+				return fmt.Errorf("no vedette answers on %s: is it running, with the same prefix?", b.Address())
+			}
+			if format == "json" {
+				return writeJSON(cmd.OutOrStdout(), stats)
+			}
+			return writeStatus(cmd.OutOrStdout(), stats)
+		},
+	}
+	server.register(cmd)
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	return cmd
+}
+
+func writeStatus(w io.Writer, stats []bus.ServiceStat) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i, stat := range stats {
+		var s pipeline.Status
+		if err := json.Unmarshal(stat.Data, &s); err != nil {
+			return fmt.Errorf("status of %s: %w", stat.ID, err)
+		}
+		if i > 0 {
+			fmt.Fprintln(t)
+		}
+		health := "ok"
+		if s.Degraded {
+			health = "DEGRADED: detections are published but not stored"
+		}
+		fmt.Fprintf(t, "%s %s on %s, site %s, up %s, %s\n", stat.Metadata["stage"], stat.ID, s.Host, cmp.Or(s.Site, "-"),
+			time.Since(s.Started.Time).Round(time.Second), health)
+		for _, m := range s.Models {
+			fmt.Fprintf(t, "model %s  %s on %s, %d workers, sha256 %.12s…\n", m.Name, m.Engine, m.Device, m.Workers, m.SHA256)
+		}
+		fmt.Fprintln(t, "CAMERA\tSTATE\tMODEL\tCAPTURED\tINFERRED\tGATED\tUNFIT\tFAILED\tEXPIRED\tIN FLIGHT\tDROPPED\tSOURCE GAP")
+		for _, c := range s.Cameras {
+			writeCamera(t, c)
+		}
+	}
+	return t.Flush()
+}
+
+func writeCamera(w io.Writer, c pipeline.CameraStatus) {
+	state := c.Phase
+	if c.Reason != "" {
+		state += ": " + c.Reason
+	}
+	if c.Reconnects > 0 {
+		state += fmt.Sprintf(" (%d reconnects)", c.Reconnects)
+	}
+	for _, model := range slices.Sorted(maps.Keys(c.Accounts)) {
+		a := c.Accounts[model]
+		var drops []string
+		for _, reason := range slices.Sorted(maps.Keys(a.Dropped)) {
+			drops = append(drops, fmt.Sprintf("%s %d", reason, a.Dropped[reason]))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\n", c.ID, state, model, a.Captured, a.Inferred,
+			a.Gated, a.Unfit, a.Failed, a.Expired, a.InFlight, cmp.Or(strings.Join(drops, ", "), "-"), a.SourceGap)
+	}
+}

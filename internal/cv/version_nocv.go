@@ -1,0 +1,6 @@
+//go:build !cv
+
+package cv
+
+// Version is OpenCV's version.
+func Version() (string, error) { return "", ErrNoOpenCV }
