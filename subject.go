@@ -78,6 +78,10 @@ func (s Subjects) Status(stage, instance string) string { return s.join("status"
 // Statuses matches the status of every instance of every stage.
 func (s Subjects) Statuses() string { return s.join("status", ">") }
 
+// Service answers with the statistics of one discoverable instance; id is the
+// instance's id in the NATS micro services API.
+func (s Subjects) Service(id string) string { return s.join("service", id) }
+
 // Stream is the name of the JetStream stream for a kind of message
 // ("detections", "events", …): the prefix in upper case, an underscore, the
 // kind in upper case. Dots of the prefix become underscores, since stream
