@@ -26,7 +26,7 @@ const stopTimeout = 2 * time.Second
 // Deps is what a pipeline takes from its surroundings.
 type Deps struct {
 	Log     *slog.Logger
-	Version string // of this program, for discovery
+	Version string       // of this program, for discovery
 	Metrics *obs.Metrics // nil: nobody looks
 	// Evidence receives the pictures of cameras that ask for them.
 	Evidence func(d *vedette.Detection, pic preprocess.Picture)

@@ -72,7 +72,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 		return err
 	}
 	watch := &detectWatch{bar: newProgress("looking", -1)}
-	deps := pipeline.Deps{Log: g.log, State: watch.state}
+	deps := pipeline.Deps{Log: g.log, Version: version, State: watch.state}
 	if o.save != "" {
 		a, err := newAnnotator(o.save, watch.failed)
 		if err != nil {

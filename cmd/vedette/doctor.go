@@ -143,8 +143,8 @@ func (d *doctor) listener() {
 	}
 }
 
-// look counts what a camera gives.
-type look struct {
+// glance counts what a camera gives.
+type glance struct {
 	started       time.Time
 	first, last   time.Time
 	frames        uint64
@@ -157,7 +157,7 @@ type look struct {
 	until         time.Duration
 }
 
-func (l *look) Frame(_ context.Context, f *vedette.Frame, release func()) error {
+func (l *glance) Frame(_ context.Context, f *vedette.Frame, release func()) error {
 	defer release()
 	if f.End {
 		return nil
@@ -177,7 +177,7 @@ func (l *look) Frame(_ context.Context, f *vedette.Frame, release func()) error 
 	return nil
 }
 
-func (l *look) State(_ context.Context, s ingest.State) { l.state = s }
+func (l *glance) State(_ context.Context, s ingest.State) { l.state = s }
 
 // camera looks at a source for a few seconds.
 func (d *doctor) camera(ctx context.Context, g *globals, text, transport string) error {
@@ -187,7 +187,7 @@ func (d *doctor) camera(ctx context.Context, g *globals, text, transport string)
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
 	defer cancel()
-	l := &look{started: time.Now(), enough: cancel, until: doctorLook}
+	l := &glance{started: time.Now(), enough: cancel, until: doctorLook}
 	cam, err := ingest.New(ingest.Config{ID: src.ID(), Source: src, Delivery: ingest.Latest, MaxAttempts: 1, Transport: transport}, ingest.Deps{Log: g.log, Output: l})
 	if err != nil {
 		return &usageError{err}
