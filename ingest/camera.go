@@ -39,7 +39,6 @@ type position struct {
 	epoch   string
 	seq     uint64 // of the next frame
 	sampled uint64
-	bucket  int64
 	gap     uint64
 }
 
@@ -315,7 +314,7 @@ func (c *Camera) job() *job {
 		j.Items, j.Names = nil, nil
 	}
 	if cfg.Source.finite {
-		j.Seq, j.Sampled, j.Bucket = c.position.seq, c.position.sampled, c.position.bucket
+		j.Seq = c.position.seq
 	}
 	return j
 }

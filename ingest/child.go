@@ -115,8 +115,7 @@ func (c *child) run() error {
 	}
 	c.src = src
 	defer src.close()
-	c.sampler = sampler{fps: j.FPS, bucket: j.Bucket}
-	c.sampled = j.Sampled
+	c.sampler = sampler{fps: j.FPS}
 	c.pacer = pacer{fps: j.FPS, still: j.Kind == Images}
 	opened := &event{Type: evOpened, SourceFPS: src.fps(), Total: src.total()}
 	if v, ok := src.(*video); ok {
@@ -151,11 +150,12 @@ func (c *child) openFailed(err error) error {
 	return &failure{code: failOpen, err: err}
 }
 
-// catchUp passes over the frames that an earlier child announced. Decoding
-// them is the only exact way: seeking in a video lands on other frames.
+// catchUp passes over the frames that an earlier child announced or left out.
+// Decoding them is the only exact way: seeking in a video lands on other
+// frames. The sampler sees them all and so decides as it did then.
 func (c *child) catchUp() error {
-	if s, ok := c.src.(interface{ skip(n uint64) }); ok {
-		s.skip(c.job.Seq)
+	if p, ok := c.src.(*pictures); ok {
+		p.skip(c.job.Seq)
 		c.seq = c.job.Seq
 		return nil
 	}
@@ -165,10 +165,12 @@ func (c *child) catchUp() error {
 		} else if err != nil {
 			return c.readFailed(err)
 		}
+		if !c.sampler.wants(c.src.ptsMillis(), time.Now()) {
+			c.sampled++
+		}
 		c.seq++
-		// No seq: what the parent knows stays.
 		if time.Since(c.ticked) >= tickEvery {
-			if err := c.send(&event{Type: evTick, Seq: c.job.Seq, Sampled: c.sampled}); err != nil {
+			if err := c.send(&event{Type: evTick, Seq: c.seq}); err != nil {
 				return err
 			}
 		}
@@ -254,7 +256,7 @@ func (c *child) announce(ev *event, decode time.Duration) error {
 		ev.Millis = vedette.Millis(decode + time.Since(converting))
 		ev.Ring, ev.Slot, ev.Generation, ev.Offset = c.number, slot, ref.Generation, ref.Offset
 		ev.Width, ev.Height, ev.Channels = shape.Width, shape.Height, shape.Channels
-		ev.Sampled, ev.Bucket = c.sampled, c.sampler.bucket
+		ev.Sampled = c.sampled
 		c.seq++
 		return c.send(ev)
 	}

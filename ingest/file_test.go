@@ -9,6 +9,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 )
 
 func TestVideoFileEveryFrame(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		file   string
 		frames int
@@ -64,6 +66,7 @@ func TestVideoFileEveryFrame(t *testing.T) {
 }
 
 func TestVideoFileSampled(t *testing.T) {
+	t.Parallel()
 	c := newCamera(t, ingest.Config{Delivery: ingest.Every, FPS: 5, Source: source(t, testkit.Data(t, "videos/car-detection.mp4"))})
 	if err := c.run(); err != nil {
 		t.Fatal(err)
@@ -85,6 +88,7 @@ func TestVideoFileSampled(t *testing.T) {
 // A child that is killed in mid-file costs a restart: no seq is lost, none
 // comes twice, and the pictures are the same as without.
 func TestChildKilledMidFile(t *testing.T) {
+	t.Parallel()
 	path := testkit.Data(t, "videos/gocv_small.mp4")
 	sums := make(map[uint64]uint64)
 	whole := newCamera(t, ingest.Config{ID: "whole", Delivery: ingest.Every, Source: source(t, path)})
@@ -100,7 +104,7 @@ func TestChildKilledMidFile(t *testing.T) {
 					return
 				}
 				if f.Seq%50 == 20 {
-					if err := syscall.Kill(theChild(t), sig); err != nil {
+					if err := syscall.Kill(c.child(), sig); err != nil {
 						t.Error(err)
 					}
 				}
@@ -129,13 +133,14 @@ func sum(b []byte) uint64 {
 
 // A frozen child is noticed within Config.Silence and replaced.
 func TestChildFrozenMidFile(t *testing.T) {
+	t.Parallel()
 	c := newCamera(t, ingest.Config{Delivery: ingest.Every, Silence: time.Second,
 		Source: source(t, testkit.Data(t, "videos/gocv_small.mp4"))})
 	var frozen, back time.Time
 	c.each = func(f *vedette.Frame, _ []byte) {
 		switch {
 		case frozen.IsZero() && f.Seq == 30:
-			if err := syscall.Kill(theChild(t), syscall.SIGSTOP); err != nil {
+			if err := syscall.Kill(c.child(), syscall.SIGSTOP); err != nil {
 				t.Error(err)
 			}
 			frozen = time.Now()
@@ -154,6 +159,7 @@ func TestChildFrozenMidFile(t *testing.T) {
 
 // A file under latest delivery runs at its own pace.
 func TestVideoFilePaced(t *testing.T) {
+	t.Parallel()
 	c := newCamera(t, ingest.Config{Delivery: ingest.Latest, Source: source(t, testkit.Data(t, "videos/gocv_small.mp4"))})
 	c.start()
 	began := time.Now()
@@ -168,6 +174,7 @@ func TestVideoFilePaced(t *testing.T) {
 }
 
 func TestSlowConsumerSlowsTheFile(t *testing.T) {
+	t.Parallel()
 	c := newCamera(t, ingest.Config{Delivery: ingest.Every, Slots: 4, Silence: 700 * time.Millisecond,
 		Source: source(t, testkit.Data(t, "videos/gocv_small.mp4"))})
 	c.keep = true
@@ -200,6 +207,7 @@ func TestSlowConsumerSlowsTheFile(t *testing.T) {
 }
 
 func TestPictures(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name string, data []byte) {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
@@ -263,6 +271,7 @@ func TestSingleLateReader(t *testing.T) {
 }
 
 func TestBadSources(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
 		p := filepath.Join(dir, name)
@@ -315,6 +324,7 @@ func TestBadSources(t *testing.T) {
 }
 
 func TestNamedDecoderThatIsMissing(t *testing.T) {
+	t.Parallel()
 	path := testkit.Data(t, "videos/gocv_small.mp4")
 	for _, decode := range []string{"vaapi", "cuda"} {
 		c := newCamera(t, ingest.Config{Delivery: ingest.Every, Decode: decode, Source: source(t, path)})
@@ -359,4 +369,43 @@ func noise(w, h int) image.Image {
 		}
 	}
 	return m
+}
+
+// A picture that kills the decoder costs only itself.
+func TestPictureThatKillsTheDecoder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"a.png", "b.png", "c.png", "d.png", "e.png"} {
+		if err := os.WriteFile(filepath.Join(dir, name), pngOf(t, 32, 32), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCamera(t, ingest.Config{Delivery: ingest.Every, Slots: 2, Source: source(t, dir)})
+	c.keep = true // two slots: the child waits behind b.png
+	c.command = func(n int) *exec.Cmd {
+		if n == 1 || n == 2 {
+			return exec.Command("sh", "-c", "kill -SEGV $$")
+		}
+		return nil
+	}
+	c.each = func(f *vedette.Frame, _ []byte) {
+		if f.Seq == 1 && len(c.cmds) == 1 {
+			c.keep = false
+			if err := syscall.Kill(c.child(), syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+			c.hold[0]()
+		}
+	}
+	if err := c.run(); err != nil {
+		t.Fatal(err)
+	}
+	c.checkNumbers(5)
+	f := c.frames[2]
+	if !f.Unreadable || f.Item != "c.png" || !strings.Contains(f.Reason, "crashed") {
+		t.Errorf("the third: %+v", f)
+	}
+	if f := c.frames[3]; f.Unreadable || f.Item != "d.png" {
+		t.Errorf("the fourth: %+v", f)
+	}
 }

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +29,13 @@ func TestMain(m *testing.M) {
 	if ingest.IsChild() {
 		os.Exit(ingest.ChildMain())
 	}
+	if os.Getenv(parentEnv) != "" {
+		os.Exit(parentMain())
+	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8") // the tests wait for cameras, not for the processor
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -44,7 +54,28 @@ type recorder struct {
 	hold   []func()
 	rd     ring.Reader
 	signal chan struct{}
+	cmds   []*exec.Cmd
+	// command replaces the n-th child, from 0, by another command if not nil.
+	command func(n int) *exec.Cmd
 }
+
+// newCommand is the Deps.Command of the tests.
+func (r *recorder) newCommand() *exec.Cmd {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cmd := exec.Command("/proc/self/exe")
+	if r.command != nil {
+		if other := r.command(len(r.cmds)); other != nil {
+			cmd = other
+		}
+	}
+	r.cmds = append(r.cmds, cmd)
+	return cmd
+}
+
+// child is the process id of the newest child. Call it with mu held, or from
+// each.
+func (r *recorder) child() int { return r.cmds[len(r.cmds)-1].Process.Pid }
 
 func (r *recorder) Frame(_ context.Context, f *vedette.Frame, release func()) error {
 	r.mu.Lock()
@@ -143,6 +174,37 @@ func (r *recorder) checkNumbers(want int) {
 	}
 }
 
+// checkEpochs checks that each epoch counts from 0 without holes and is ended.
+func (r *recorder) checkEpochs(want int) {
+	r.t.Helper()
+	next, ended, order := map[string]uint64{}, map[string]bool{}, []string{}
+	for _, f := range r.frames {
+		if _, known := next[f.Epoch]; !known {
+			order = append(order, f.Epoch)
+			next[f.Epoch] = 0
+		}
+		if f.End {
+			ended[f.Epoch] = true
+			if f.Seq < next[f.Epoch] || f.Reason == "" {
+				r.t.Errorf("end of %s: %+v", f.Epoch, f)
+			}
+			continue
+		}
+		if ended[f.Epoch] || f.Seq != next[f.Epoch] {
+			r.t.Errorf("epoch %s: seq %d, want %d, ended %v", f.Epoch, f.Seq, next[f.Epoch], ended[f.Epoch])
+		}
+		next[f.Epoch] = f.Seq + 1
+	}
+	if !slices.IsSorted(order) || len(order) < want {
+		r.t.Errorf("epochs %v, want %d or more, sorted", order, want)
+	}
+	for _, e := range order[:max(len(order)-1, 0)] {
+		if !ended[e] {
+			r.t.Errorf("epoch %s was not ended", e)
+		}
+	}
+}
+
 // readsItsNumber is an each that checks the bar code.
 func (r *recorder) readsItsNumber(f *vedette.Frame, pix []byte) {
 	if pix == nil {
@@ -169,7 +231,7 @@ func newCamera(t *testing.T, cfg ingest.Config) *camera {
 	}
 	rec := &recorder{t: t, signal: make(chan struct{}, 1)}
 	log := new(syncBuffer)
-	c, err := ingest.New(cfg, ingest.Deps{Output: rec, Log: slog.New(slog.NewTextHandler(log, nil))})
+	c, err := ingest.New(cfg, ingest.Deps{Output: rec, Command: rec.newCommand, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,15 +299,6 @@ func children(t *testing.T) []int {
 		}
 	}
 	return pids
-}
-
-func theChild(t *testing.T) int {
-	t.Helper()
-	pids := children(t)
-	if len(pids) != 1 {
-		t.Fatalf("%d children, want 1", len(pids))
-	}
-	return pids[0]
 }
 
 func openFDs(t *testing.T) int {

@@ -31,7 +31,13 @@ var plainKeys = []string{"channel", "subtype", "stream", "profile", "width", "he
 // the value behind words like password. It errs on the side of masking.
 func Redact(text string) string {
 	text = urlPattern.ReplaceAllStringFunc(text, redactURL)
-	return keyPattern.ReplaceAllString(text, "${1}"+mask)
+	return keyPattern.ReplaceAllStringFunc(text, func(found string) string {
+		m := keyPattern.FindStringSubmatch(found)
+		if strings.HasPrefix(m[2], mask) {
+			return found // it was in an URL
+		}
+		return m[1] + mask
+	})
 }
 
 // redactURL masks the secrets of one URL. It does not parse by the book: a

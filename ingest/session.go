@@ -209,7 +209,7 @@ func (s *session) stop() error {
 	close(s.quit)
 	exit, ok := s.wait(grace)
 	if !ok {
-		_ = s.cmd.Process.Kill() // fails only when it has just exited
+		s.kill()
 		if exit, ok = s.wait(5 * time.Second); !ok {
 			// Stuck in the kernel: nothing can end it before its call returns.
 			s.c.log.Error("capture process cannot be killed", "pid", s.cmd.Process.Pid)
@@ -222,6 +222,10 @@ func (s *session) stop() error {
 	s.stderr.wait()
 	return exit
 }
+
+// kill ends the child, and what a wrapper around it has started, by force. It
+// fails only when they have just ended.
+func (s *session) kill() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
 
 // abandon ends the goroutines that listen to a child that cannot be ended.
 func (s *session) abandon() {
@@ -313,7 +317,7 @@ func (s *session) frame(ctx context.Context, ev *event) error {
 		f.Clock = vedette.ClockFile
 	}
 	f.Sampled, f.SourceGap = ev.Sampled, ev.Gap
-	c.position = position{epoch: c.position.epoch, seq: ev.Seq + 1, sampled: ev.Sampled, bucket: ev.Bucket, gap: ev.Gap}
+	c.position = position{epoch: c.position.epoch, seq: ev.Seq + 1, sampled: ev.Sampled, gap: ev.Gap}
 	if ev.Type == evUnreadable {
 		f.Unreadable, f.Reason = true, c.cfg.Source.Redact(ev.Text)
 		return c.deps.Output.Frame(ctx, f, func() {})

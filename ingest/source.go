@@ -129,11 +129,11 @@ func parsePath(path string) Source {
 	s := Source{kind: File, location: path, finite: true, id: id}
 	info, err := os.Stat(path)
 	switch {
-	case err == nil && info.IsDir(), strings.HasSuffix(path, "/"), isPicture(path):
-		s.kind = Images
 	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, "*?["):
 		s.kind = Images
 		s.id = vedette.Slug(filepath.Base(filepath.Dir(path)))
+	case err == nil && info.IsDir(), strings.HasSuffix(path, "/"), isPicture(path):
+		s.kind = Images
 	}
 	return s
 }

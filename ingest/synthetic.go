@@ -112,9 +112,6 @@ func (s *synthetic) next() error {
 	return nil
 }
 
-// skip passes over n frames.
-func (s *synthetic) skip(n uint64) { s.n += n }
-
 func (s *synthetic) ptsMillis() float64 { return float64(s.n-1) * 1000 / s.p.fps }
 
 func (s *synthetic) item() string { return "" }

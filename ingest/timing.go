@@ -7,8 +7,8 @@ import (
 )
 
 // sampler thins frames to a rate: time is cut into equal buckets, and the
-// first frame in each is wanted. For a source with times it has no other
-// state, so that a new process goes on where the last one ended.
+// first frame in each is wanted. For a source with times the choice depends on
+// nothing else, so that a new process makes the same.
 type sampler struct {
 	fps     float64
 	bucket  int64 // of the last wanted frame, counted from 1; 0: none yet

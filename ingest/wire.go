@@ -47,11 +47,8 @@ type job struct {
 	OpenTimeout time.Duration `json:"open_timeout"`
 	ReadTimeout time.Duration `json:"read_timeout"`
 
-	// What an earlier child of the same run has dealt with.
-	Seq     uint64 `json:"seq"`
-	Sampled uint64 `json:"sampled"`
-	// Bucket is the sampler's state, see there.
-	Bucket int64 `json:"bucket"`
+	// Seq is the first frame that no earlier child of the run announced.
+	Seq uint64 `json:"seq"`
 }
 
 // The types of events.
@@ -95,7 +92,6 @@ type event struct {
 	Millis  float64 `json:"ms,omitempty"`
 	Sampled uint64  `json:"sampled,omitempty"`
 	Gap     uint64  `json:"gap,omitempty"`
-	Bucket  int64   `json:"bucket,omitempty"`
 
 	Slot       int    `json:"slot,omitempty"`
 	Generation uint64 `json:"gen,omitempty"`
