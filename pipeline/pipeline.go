@@ -42,7 +42,6 @@ type Pipeline struct {
 	served map[string]*Served
 	owner  *preprocess.Owner
 	writer *bus.DetectionWriter
-	rings  *ring.Reader
 	stops  []func() error // subscriptions
 
 	mu     sync.Mutex
@@ -66,7 +65,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	}
 	// Parallelism is between frames: OpenCV's own threads would only compete.
 	cv.SetThreads(1)
-	p := &Pipeline{cfg: cfg, deps: deps, served: map[string]*Served{}, states: map[string]ingest.State{}, rings: &ring.Reader{}, began: time.Now()}
+	p := &Pipeline{cfg: cfg, deps: deps, served: map[string]*Served{}, states: map[string]ingest.State{}, began: time.Now()}
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -97,7 +96,8 @@ func (p *Pipeline) start(ctx context.Context) error {
 		})
 	}
 	p.owner, err = preprocess.NewOwner(owned, preprocess.OwnerDeps{
-		Log: p.deps.Log, Site: p.cfg.Site, Pictures: p.rings, Writer: p.writer,
+		Log: p.deps.Log, Site: p.cfg.Site, Writer: p.writer,
+		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
 		Workers:  workers{p.bus, p.requestTimeout()},
 		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence,
 	})
@@ -201,6 +201,7 @@ func (p *Pipeline) capture(ctx context.Context, c Camera, epochs *vedette.Epochs
 	if err != nil {
 		return err
 	}
+	defer camera.Close() // lets go of a ring opened for reading: nothing can be lost
 	err = camera.Run(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -247,7 +248,7 @@ func (p *Pipeline) Close() error {
 	if p.bus != nil {
 		errs = append(errs, p.bus.Close())
 	}
-	return errors.Join(append(errs, p.rings.Close())...)
+	return errors.Join(errs...)
 }
 
 // observer feeds the metrics.

@@ -195,6 +195,8 @@ func (c *camera) drop(e *entry, reason string) {
 
 // run judges each picture once and offers it to the lanes.
 func (c *camera) run() {
+	pics := c.owner.openPictures()
+	defer c.owner.closePictures(pics)
 	defer func() {
 		for _, l := range c.lanes {
 			close(l.in)
@@ -206,7 +208,7 @@ func (c *camera) run() {
 			continue
 		}
 		if (c.gate != nil || c.fit != nil) && !e.frame.Unreadable {
-			c.judge(e)
+			c.judge(pics, e)
 		}
 		for _, l := range c.lanes {
 			l.offer(e)
@@ -215,9 +217,9 @@ func (c *camera) run() {
 }
 
 // judge looks at the picture: is it fit to be inferred, does anything move?
-func (c *camera) judge(e *entry) {
+func (c *camera) judge(pics Pictures, e *entry) {
 	began := time.Now()
-	data, err := c.owner.deps.Pictures.View(e.frame.Ref)
+	data, err := pics.View(e.frame.Ref)
 	if err != nil {
 		return // the lane will meet the same error and account for it
 	}
@@ -231,7 +233,7 @@ func (c *camera) judge(e *entry) {
 		}
 	}
 	still := c.gate != nil && !c.gate.Moving(pic, at)
-	if !c.owner.deps.Pictures.Valid(e.frame.Ref) {
+	if !pics.Valid(e.frame.Ref) {
 		return // judged on a torn picture: worthless; the lane will see it too
 	}
 	e.unfit, e.still = unfit, still && unfit == ""

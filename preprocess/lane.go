@@ -30,6 +30,7 @@ type lane struct {
 
 	in    chan *entry  // like camera.in: one slot, or a short queue
 	order chan *ticket // in frame order
+	pics  Pictures     // only run uses it
 
 	// Only offer uses these.
 	offerGap   map[string]uint64
@@ -136,6 +137,8 @@ func (l *lane) drop(e *entry, reason string) {
 // run turns offered frames into requests.
 func (l *lane) run() {
 	defer close(l.order)
+	l.pics = l.camera.owner.openPictures()
+	defer l.camera.owner.closePictures(l.pics)
 	ctx := l.camera.owner.ctx
 	for e := range l.in {
 		if e.unfit != "" || e.frame.Unreadable {
@@ -227,10 +230,9 @@ var errOverwritten = errors.New("overwritten before it was read")
 
 // transform makes the tensor, and the evidence where it is asked for.
 func (l *lane) transform(dst []byte, f *vedette.Frame, t *ticket) (tensor.Geometry, error) {
-	pics := l.camera.owner.deps.Pictures
-	data, err := pics.View(f.Ref)
+	data, err := l.pics.View(f.Ref)
 	if err != nil {
-		if !pics.Valid(f.Ref) {
+		if !l.pics.Valid(f.Ref) {
 			return tensor.Geometry{}, errOverwritten
 		}
 		return tensor.Geometry{}, err
@@ -240,7 +242,7 @@ func (l *lane) transform(dst []byte, f *vedette.Frame, t *ticket) (tensor.Geomet
 		pic := pictureOf(f, slices.Clone(data))
 		t.picture = &pic
 	}
-	if !pics.Valid(f.Ref) {
+	if !l.pics.Valid(f.Ref) {
 		return tensor.Geometry{}, errOverwritten
 	}
 	return geom, err

@@ -36,13 +36,15 @@ var (
 	ErrTimeout = errors.New("the worker did not answer in time")
 )
 
-// Pictures gives access to captured frames by reference. Both methods are
-// called from many goroutines.
+// Pictures gives access to captured frames of one camera by reference. Each
+// one is used by one goroutine, which closes it.
 type Pictures interface {
-	// View returns the bytes of the slot. They may be overwritten at any time:
-	// what was made of them counts only if Valid still says so afterwards.
+	// View returns the bytes of the slot, good until the next call. They may be
+	// overwritten at any time: what was made of them counts only if Valid still
+	// says so afterwards.
 	View(ref vedette.RingRef) ([]byte, error)
 	Valid(ref vedette.RingRef) bool
+	Close() error
 }
 
 // Workers reaches whoever runs the models. Request must not block for long;
@@ -102,9 +104,10 @@ type CameraConfig struct {
 
 // OwnerDeps are the owner's connections to the rest.
 type OwnerDeps struct {
-	Log      *slog.Logger
-	Site     string
-	Pictures Pictures
+	Log  *slog.Logger
+	Site string
+	// Pictures makes a reader; each goroutine that looks at pictures has its own.
+	Pictures func() Pictures
 	Workers  Workers
 	Writer   Writer
 	Observer Observer
@@ -152,6 +155,14 @@ func NewOwner(modelConfigs []ModelConfig, deps OwnerDeps) (*Owner, error) {
 	}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	return o, nil
+}
+
+func (o *Owner) openPictures() Pictures { return o.deps.Pictures() }
+
+func (o *Owner) closePictures(p Pictures) {
+	if err := p.Close(); err != nil {
+		o.deps.Log.Error("reader of pictures not closed", "error", err)
+	}
 }
 
 // Add starts to own a camera.

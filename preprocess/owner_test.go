@@ -24,6 +24,7 @@ type pictures struct {
 }
 
 func (p *pictures) View(vedette.RingRef) ([]byte, error) { return make([]byte, 8*8*3), nil }
+func (p *pictures) Close() error                         { return nil }
 func (p *pictures) Valid(ref vedette.RingRef) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,7 +108,7 @@ func newRig(t *testing.T, cfg preprocess.CameraConfig, credits int, answer func(
 		Input:   models.Input{Width: 4, Height: 4, Layout: models.NCHW, Color: models.BGR, Resize: models.Stretch, Interpolation: models.Nearest, Type: models.Float32, Scale: 1},
 		Credits: credits,
 	}}, preprocess.OwnerDeps{
-		Log: slog.New(slog.DiscardHandler), Pictures: r.pictures, Workers: r.workers, Writer: r.writer, Observer: observer{},
+		Log: slog.New(slog.DiscardHandler), Pictures: func() preprocess.Pictures { return r.pictures }, Workers: r.workers, Writer: r.writer, Observer: observer{},
 	})
 	if err != nil {
 		t.Fatal(err)
