@@ -112,7 +112,12 @@ func elementCases() []testCase {
 	return []testCase{
 		unary("Relu", leaky(0)), unary("LeakyRelu", leaky(0.1), onnxtest.FloatAttr("alpha", 0.1)),
 		unary("Sigmoid", func(v float64) float64 { return 1 / (1 + math.Exp(-v)) }),
-		unary("Tanh", math.Tanh), unary("Exp", math.Exp), unary("Abs", math.Abs),
+		unary("Tanh", math.Tanh), unary("Exp", math.Exp), unary("Abs", math.Abs), unary("Ceil", math.Ceil),
+		unary("Floor", math.Floor), unary("Neg", func(v float64) float64 { return -v }),
+		{name: "Log and Sqrt", build: func(n *net, x val) []val {
+			e := n.unary("Exp", x, math.Exp)
+			return []val{n.unary("Log", e, math.Log), n.unary("Sqrt", e, math.Sqrt)}
+		}},
 		{name: "Clip", build: func(n *net, x val) []val {
 			lo, hi := n.floats(val{shape: []int{}, data: []float64{-0.25}}), n.floats(val{shape: []int{}, data: []float64{0.5}})
 			clip := func(lo, hi float64) val {

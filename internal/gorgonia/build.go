@@ -36,13 +36,18 @@ func (v *value) size() int { return product(v.shape) }
 // program is a graph for one batch size with all its memory.
 type program struct {
 	vm      gg.VM
-	ctx     context.Context // of the run under way: Gorgonia's operations are given none
+	current *current
 	outputs []engine.Output
 }
 
+// current is what operations know of the run under way. They must not know the
+// program: the machine in it has a finalizer, and a cycle through it would
+// never be collected.
+type current struct{ ctx context.Context }
+
 // builder makes a program.
 type builder struct {
-	program *program
+	current *current
 	graph   *gg.ExprGraph
 	opset   int64
 	threads int
@@ -58,8 +63,8 @@ func build(net *network, in *engine.Input, threads int) (p *program, err error) 
 			err = fmt.Errorf("%w: gorgonia: %v", engine.ErrUnsupported, v)
 		}
 	}()
-	p = &program{}
-	b := &builder{program: p, graph: gg.NewGraph(), opset: net.opset, threads: threads, values: map[*node]*value{}}
+	p = &program{current: &current{}}
+	b := &builder{current: p.current, graph: gg.NewGraph(), opset: net.opset, threads: threads, values: map[*node]*value{}}
 	input := &value{name: in.Name, shape: in.Shape, f32: in.F32}
 	input.node = gg.NewTensor(b.graph, tensor.Float32, 1, gg.WithShape(len(in.F32)), gg.WithName(in.Name), gg.WithValue(vector(in.F32)))
 	b.values[net.input] = input
@@ -166,8 +171,8 @@ func constant(name string, t tensor.Tensor) (*value, error) {
 
 // run runs the graph once.
 func (p *program) run(ctx context.Context) error {
-	p.ctx = ctx
-	defer func() { p.ctx = nil }()
+	p.current.ctx = ctx
+	defer func() { p.current.ctx = nil }()
 	p.vm.Reset()
 	return p.vm.RunAll()
 }

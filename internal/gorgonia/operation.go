@@ -27,7 +27,7 @@ type kernel func(dst []float32, src [][]float32)
 // broadcasts and in-place results have no say.
 type operation struct {
 	name    string
-	program *program
+	current *current
 	run     kernel
 	dst     []float32
 	result  *tensor.Dense
@@ -53,7 +53,7 @@ func (s *site) emit(shape []int, run kernel, reads ...*value) (*value, error) {
 		size *= d
 	}
 	out := &value{name: s.name, shape: shape, f32: make([]float32, size)}
-	o := &operation{name: s.op + " " + s.name, program: s.builder.program, run: run, dst: out.f32}
+	o := &operation{name: s.op + " " + s.name, current: s.builder.current, run: run, dst: out.f32}
 	var children []*gg.Node
 	index := map[*gg.Node]int{}
 	for _, r := range reads {
@@ -95,7 +95,7 @@ func (o *operation) Do(inputs ...gg.Value) (v gg.Value, err error) {
 			err = fmt.Errorf("operator %s: %v", o.name, p)
 		}
 	}()
-	if err := o.program.ctx.Err(); err != nil {
+	if err := o.current.ctx.Err(); err != nil {
 		return nil, err
 	}
 	for i, from := range o.from {

@@ -27,7 +27,7 @@ func operators() map[string]operator {
 		"Concat":             {1, 1 << 10, []string{"axis"}, buildConcat},
 		"Constant":           {0, 0, []string{"value", "value_float", "value_floats", "value_int", "value_ints"}, buildConstant},
 		"Conv":               {2, 3, append([]string{"group"}, window...), buildConv},
-		"Dropout":            {1, 2, []string{"ratio", "seed"}, buildIdentity},
+		"Dropout":            {1, 3, []string{"ratio", "seed"}, buildDropout},
 		"Flatten":            {1, 1, []string{"axis"}, buildFlatten},
 		"Gemm":               {2, 3, []string{"alpha", "beta", "transA", "transB"}, buildGemm},
 		"GlobalAveragePool":  {1, 1, nil, buildGlobalAveragePool},
@@ -169,5 +169,12 @@ func buildConstant(s *site) (*value, error) {
 	return v, nil
 }
 
-// buildIdentity also serves Dropout, which does nothing outside training.
+// buildDropout does nothing, as outside training.
+func buildDropout(s *site) (*value, error) {
+	if s.input(2) != nil {
+		return nil, fmt.Errorf("%w: a training_mode", engine.ErrUnsupported)
+	}
+	return buildIdentity(s)
+}
+
 func buildIdentity(s *site) (*value, error) { return s.view(s.in[0], slices.Clone(s.in[0].shape)) }
