@@ -211,6 +211,9 @@ func (c *child) frame() error {
 		if err := c.pacer.wait(ev.PTS, c.tick); err != nil {
 			return err
 		}
+		// A paced frame was decoded ahead of its time: it counts from now.
+		at = time.Now()
+		ev.At = at.UnixMicro()
 	}
 	if c.job.Kind != Images && !c.sampler.wants(ev.PTS, at) {
 		c.seq++
