@@ -23,7 +23,7 @@ type binder struct {
 // bad records a problem at a node.
 func (b *binder) bad(n ast.Node, path, format string, args ...any) {
 	line, column := start(n)
-	b.doc.problems = append(b.doc.problems, Problem{File: b.doc.File, Line: line, Column: column, Path: path, Text: fmt.Sprintf(format, args...)})
+	b.doc.record(Problem{Line: line, Column: column, Path: mask(path), Text: fmt.Sprintf(format, args...)})
 }
 
 // start is where a node begins; the token of a mapping is its first colon.
@@ -40,9 +40,13 @@ func (b *binder) bindRoot(root ast.Node, to any) {
 	b.collect(root, 0)
 	if b.nodes > maxNodes {
 		b.bad(root, "", "more than %d values", maxNodes)
+		b.doc.broken = true
 		return
 	}
 	b.nodes = 0
+	if _, ok := root.(ast.MapNode); !ok {
+		b.doc.broken = true
+	}
 	b.bind(root, "", reflect.ValueOf(to).Elem(), 0)
 }
 
@@ -117,7 +121,7 @@ func (b *binder) bind(n ast.Node, path string, to reflect.Value, depth int) {
 	if u, ok := to.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if s, ok := b.scalar(n, path, "a value"); ok {
 			if err := u.UnmarshalText([]byte(s)); err != nil {
-				b.bad(n, path, "%v", err)
+				b.bad(n, path, "%v%s", err, b.got(n))
 			}
 		}
 		return
@@ -129,6 +133,8 @@ func (b *binder) bind(n ast.Node, path string, to reflect.Value, depth int) {
 		b.slice(n, path, to, depth)
 	case reflect.Map:
 		b.mapping(n, path, to, depth)
+	case reflect.Interface: // anything: only that it is there counts
+		to.Set(reflect.ValueOf(struct{}{}))
 	case reflect.Pointer:
 		v := reflect.New(to.Type().Elem())
 		b.bind(n, path, v.Elem(), depth+1)
@@ -256,8 +262,6 @@ func (b *binder) slice(n ast.Node, path string, to reflect.Value, depth int) {
 	}
 	out := reflect.MakeSlice(to.Type(), 0, len(s.Values))
 	for i, v := range s.Values {
-		// Elements start from what the list had, so that their defaults can be
-		// given by the type only.
 		e := reflect.New(to.Type().Elem()).Elem()
 		if d, ok := e.Addr().Interface().(interface{ SetDefaults() }); ok {
 			d.SetDefaults()

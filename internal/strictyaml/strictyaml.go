@@ -4,8 +4,9 @@
 //
 // Field names come from yaml tags; a field without one is not read. Besides
 // structs, slices, maps with string keys, strings, booleans, integers and
-// floats it knows types that implement [encoding.TextUnmarshaler], and string
-// types that list their values with [Enum]. It is the only package that
+// floats it knows types that implement [encoding.TextUnmarshaler], string types
+// that list their values with [Enum], and interfaces, which take anything.
+// Elements of lists start from what a SetDefaults method of theirs sets. It is the only package that
 // imports the YAML library.
 package strictyaml
 
@@ -24,11 +25,12 @@ import (
 
 // The limits of a file; they bound what the parser can be made to do.
 const (
-	maxFile  = 4 << 20
-	maxLine  = 1 << 16 // bytes in a line
-	maxDepth = 200
-	maxNodes = 1 << 18 // with aliases written out
-	maxShown = 50      // problems in an error's text
+	maxFile     = 4 << 20
+	maxLine     = 1 << 16 // bytes in a line
+	maxDepth    = 200
+	maxNodes    = 1 << 18 // with aliases written out
+	maxShown    = 50      // problems in an error's text
+	maxProblems = 1000
 )
 
 // Enum is implemented by string types with a fixed set of values.
@@ -81,6 +83,41 @@ type Doc struct {
 	File     string
 	problems Problems
 	keys     map[string]place
+	failed   map[string]bool // paths with problems
+	broken   bool
+}
+
+// Broken reports whether the file could not be read as YAML at all, so that
+// its only problem is that.
+func (d *Doc) Broken() bool { return d.broken }
+
+// Failed reports whether the value at path, or one around it, has a problem,
+// so that what is in the struct may not come from it.
+func (d *Doc) Failed(path string) bool {
+	for path != "" {
+		if d.failed[path] {
+			return true
+		}
+		path = around(path)
+	}
+	return false
+}
+
+// around is the path of the value that holds the one at path.
+func around(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
+
+// record adds a problem; a hostile file does not get to pile them up.
+func (d *Doc) record(p Problem) {
+	p.File = d.File
+	if len(d.problems) < maxProblems {
+		d.problems = append(d.problems, p)
+	}
+	if p.Path != "" {
+		if d.failed == nil {
+			d.failed = map[string]bool{}
+		}
+		d.failed[p.Path] = true
+	}
 }
 
 // place is a value in the file. raw is its text before expansion.
@@ -107,7 +144,7 @@ func (d *Doc) Raw(path string) (raw string, ok bool) {
 // Add records a problem with the value at path. A value that is not in the
 // file is placed at the nearest key around it.
 func (d *Doc) Add(path, format string, args ...any) {
-	p := Problem{File: d.File, Path: path, Text: fmt.Sprintf(format, args...)}
+	p := Problem{Path: path, Text: fmt.Sprintf(format, args...)}
 	for at := path; ; {
 		if k, ok := d.keys[at]; ok {
 			p.Line, p.Column = k.line, k.column
@@ -116,9 +153,9 @@ func (d *Doc) Add(path, format string, args ...any) {
 		if at == "" {
 			break
 		}
-		at = at[:max(strings.LastIndexAny(at, ".["), 0)]
+		at = around(at)
 	}
-	d.problems = append(d.problems, p)
+	d.record(p)
 }
 
 // Err returns all problems as [Problems], or nil.
@@ -142,7 +179,7 @@ func Decode(file string, data []byte, to any, expand func(string) (string, error
 	d := &Doc{File: file, keys: map[string]place{}}
 	root, err := parse(data)
 	if err != nil {
-		p := Problem{File: file, Text: err.Error()}
+		p := Problem{Text: err.Error()}
 		var at yaml.Error
 		if errors.As(err, &at) {
 			p.Text = at.GetMessage()
@@ -150,7 +187,8 @@ func Decode(file string, data []byte, to any, expand func(string) (string, error
 				p.Line, p.Column = t.Position.Line, t.Position.Column
 			}
 		}
-		d.problems = append(d.problems, p)
+		d.record(p)
+		d.broken = true
 		return d
 	}
 	if root == nil {
@@ -229,3 +267,6 @@ func at(t *token.Token) (line, column int) {
 func Encode(v any) ([]byte, error) {
 	return yaml.MarshalWithOptions(v, yaml.IndentSequence(true))
 }
+
+// Generic reads YAML without a struct, as encoding/json reads into an any.
+func Generic(data []byte, to *any) error { return yaml.Unmarshal(data, to) }

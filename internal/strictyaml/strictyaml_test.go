@@ -135,12 +135,14 @@ f.yaml:6:8: inner: must have keys (key: value) (got a list)`},
 		{"elements", "items:\n  - mode: lastest\n    fps: .nan\n    wait: soon\n  - 4\n",
 			`f.yaml:2:11: items[0].mode: must be latest or every (got "lastest"); did you mean "latest"?
 f.yaml:3:10: items[0].fps: must be a number (got ".nan")
-f.yaml:4:11: items[0].wait: must be a duration such as 5s
+f.yaml:4:11: items[0].wait: must be a duration such as 5s (got "soon")
 f.yaml:5:5: items[1]: must have keys (key: value) (got "4")`},
 		{"no value", "site:\ncount: ~\n", "f.yaml:1:6: site: has no value\nf.yaml:2:8: count: has no value"},
 		{"twice", "site: a\non: true\nsite: b\n", "f.yaml:3:1: site: is given twice, first in line 1"},
 		{"expansion fails, secrets stay out", "site: ${NONE}\ncount: ${PASSWORD}\n",
 			"f.yaml:1:7: site: the variable NONE is not set\nf.yaml:2:8: count: must be a whole number (got \"${PASSWORD}\")"},
+		{"passwords stay out", "site:rtsp://u:hunter2@h\n", `f.yaml:1:1: must have keys (key: value) (got "site:rtsp://…")`},
+		{"passwords in keys", "items: [{\"rtsp://u:hunter2@h/x\": 1}]\n", "f.yaml:1:10: items[0].rtsp://…: unknown key; allowed: id, fps, mode, tags, wait"},
 		{"no such anchor", "site: *a\n", "f.yaml:1:7: site: there is no anchor &a"},
 		{"tag", "site: !!str a\n", "f.yaml:1:7: site: tags such as !!str are not supported"},
 		{"two documents", "site: a\n---\nsite: b\n", "f.yaml: more than one YAML document in the file"},

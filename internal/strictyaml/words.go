@@ -6,12 +6,22 @@ import (
 	"strings"
 )
 
-// Quote quotes text for a problem and cuts it when it is long.
+// Quote quotes text for a problem, cuts it when it is long, and shows no more
+// than the scheme of an URL, which may hold a password.
 func Quote(s string) string {
+	s = mask(s)
 	if r := []rune(s); len(r) > 60 {
 		s = string(r[:60]) + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// mask cuts text behind the scheme of an URL.
+func mask(s string) string {
+	if i := strings.Index(s, "://"); i >= 0 {
+		return s[:i] + "://…"
+	}
+	return s
 }
 
 // OneOf lists allowed values: "a, b or c".

@@ -1,0 +1,182 @@
+// Package configs reads the configuration file: it checks all of it and
+// reports everything that is wrong at once, each with its place and what is
+// allowed instead. It knows no stage; the pipeline translates what it reads.
+//
+// Every key has a default but a camera's id and source. Text values may hold
+// ${NAME}, which stands for an environment variable; $${ is a plain ${. Paths
+// are relative to the folder the program runs in.
+package configs
+
+// Config is the configuration of a site.
+type Config struct {
+	// Id of the site, in every message: a-z, 0-9, _ and -.
+	Site string `yaml:"site" jsonschema:"pattern=^[a-z0-9_-]{1\\,64}$,default=local"`
+	// The NATS server that everything goes through.
+	Bus Bus `yaml:"bus"`
+	// The web server for metrics, status and the live view.
+	HTTP HTTP `yaml:"http"`
+	// The networks that cameras can use.
+	Models []Model `yaml:"models"`
+	// The cameras, files and other sources of pictures.
+	Cameras []Camera `yaml:"cameras" jsonschema:"required,minItems=1"`
+	// For how long results are kept.
+	Retention Retention `yaml:"retention"`
+	// Where results go besides the bus. There are none yet: leave it empty.
+	Sinks []any `yaml:"sinks" jsonschema:"maxItems=0"`
+}
+
+// Bus is the NATS server.
+type Bus struct {
+	// Address of an external server, or several separated by commas, such as
+	// nats://10.0.0.2:4222; empty starts a server inside the program.
+	URL string `yaml:"url"`
+	// Address at which the server inside the program listens, on loopback;
+	// empty: for nobody outside the program.
+	Listen string `yaml:"listen" jsonschema:"default=127.0.0.1:4222"`
+	// Folder of the server inside the program; empty: a temporary one.
+	Store string `yaml:"store" jsonschema:"default=./vedette-data"`
+	// How much that folder may hold.
+	MaxStore Size `yaml:"max_store" jsonschema:"default=10GiB"`
+	// First part of every subject, so that sites can share a bus.
+	Prefix string `yaml:"prefix" jsonschema:"default=vedette"`
+	// Name at the external server.
+	User string `yaml:"user"`
+	// Password at the external server; write ${NAME} and keep it out of the file.
+	Password string `yaml:"password"`
+	// File with the NKey seed for the external server.
+	NKey string `yaml:"nkey"`
+	// File with the credentials for the external server.
+	Creds string `yaml:"creds"`
+	// File with the certificate authority of the external server.
+	CA string `yaml:"ca"`
+	// File with the client certificate for the external server.
+	Cert string `yaml:"cert"`
+	// File with the key of the client certificate.
+	Key string `yaml:"key"`
+}
+
+// HTTP is the web server.
+type HTTP struct {
+	// Address at which it listens; empty: it does not.
+	Listen string `yaml:"listen" jsonschema:"default=127.0.0.1:8080"`
+}
+
+// Model is a network and how to run it.
+type Model struct {
+	// Id of the model, in subjects and messages.
+	Name string `yaml:"name" jsonschema:"required,pattern=^[a-z0-9_-]{1\\,64}$"`
+	// The ONNX file, its manifest, or a folder with them; empty: the model of
+	// that name in the folder models or pulled by "vedette models pull".
+	File string `yaml:"file"`
+	// The inference engine; auto is onnxruntime when its library is found.
+	Engine Engine `yaml:"engine" jsonschema:"default=auto"`
+	// auto, cpu, cuda, cuda:N, tensorrt, tensorrt:N or openvino. One that is
+	// named and missing is an error; auto falls back to the CPU.
+	Device string `yaml:"device" jsonschema:"default=auto,pattern=^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1\\,2})?)$"`
+	// How many pictures are inferred at once; 0: one per core.
+	Workers int `yaml:"workers" jsonschema:"minimum=0,maximum=256"`
+	// Threads of one inference; 0: 1. Workers times threads should not exceed
+	// the cores.
+	Threads int `yaml:"threads" jsonschema:"minimum=0,maximum=256"`
+	// How long one inference may take before it has failed; 0: the default.
+	Timeout Duration `yaml:"timeout" jsonschema:"default=0s"`
+}
+
+// Camera is one source of pictures and what to look for in it.
+type Camera struct {
+	// Id of the camera, in subjects and messages.
+	ID string `yaml:"id" jsonschema:"required,pattern=^[a-z0-9_-]{1\\,64}$"`
+	// rtsp://, rtsps://, http:// or https:// (MJPEG), a video file, a picture, a
+	// folder or glob of pictures, a device number, gstreamer:PIPELINE or
+	// synthetic://bars. Write a password as ${NAME}.
+	Source string `yaml:"source" jsonschema:"required"`
+	// latest: the newest frame wins and old ones are dropped; every: no frame is
+	// lost and each has exactly one result.
+	Delivery Delivery `yaml:"delivery" jsonschema:"default=latest"`
+	// What to look for; empty: everything that the only model knows.
+	Detect []Detect `yaml:"detect"`
+	// The motion gate: pictures in which nothing moves are not inferred.
+	Motion Motion `yaml:"motion"`
+	// The check whether a picture can be judged at all.
+	Fitness Fitness `yaml:"fitness"`
+	// Transport of RTSP.
+	Transport Transport `yaml:"transport" jsonschema:"default=tcp"`
+	// Who decodes the video; auto takes hardware if there is any.
+	Decode Decode `yaml:"decode" jsonschema:"default=software"`
+	// When to give up waiting for the camera.
+	Timeouts Timeouts `yaml:"timeouts"`
+}
+
+// Detect is one model's work for a camera.
+type Detect struct {
+	// Name of a model; empty: the only one.
+	Model string `yaml:"model"`
+	// How many frames a second are looked at; 0: all of them.
+	FPS float64 `yaml:"fps" jsonschema:"minimum=0,maximum=240"`
+	// Drop what scores less; 0: the model's own.
+	MinScore float64 `yaml:"min_score" jsonschema:"minimum=0,maximum=1"`
+	// Keep only these; empty: all.
+	Labels []string `yaml:"labels"`
+}
+
+// Motion is the motion gate.
+type Motion struct {
+	// Whether still pictures are left out.
+	Enabled bool `yaml:"enabled"`
+	// By how many of 255 grey levels a spot must differ from the background.
+	Threshold float64 `yaml:"threshold" jsonschema:"minimum=1,maximum=254,default=16"`
+	// Share of the picture that must change.
+	MinArea float64 `yaml:"min_area" jsonschema:"minimum=0,maximum=0.99,default=0.0006"`
+	// How long the gate stays open after the last motion.
+	Hold Duration `yaml:"hold" jsonschema:"default=3s"`
+	// How long until the background takes up what stays.
+	Adapt Duration `yaml:"adapt" jsonschema:"default=10s"`
+}
+
+// Fitness is the check whether a picture can be judged. A value of 0 turns its
+// part off.
+type Fitness struct {
+	// Whether pictures are checked; not given: those of live sources are.
+	Enabled *bool `yaml:"enabled"`
+	// Grey level (of 255) that nearly nothing exceeds in a black picture.
+	Black float64 `yaml:"black" jsonschema:"minimum=0,maximum=254,default=14"`
+	// Contrast in grey levels that a covered picture has nowhere.
+	Covered float64 `yaml:"covered" jsonschema:"minimum=0,maximum=254,default=4"`
+	// Sharpness below which a picture is blurred.
+	Blurred float64 `yaml:"blurred" jsonschema:"minimum=0,maximum=0.99,default=0.24"`
+	// For how long a picture must be covered or blurred to count.
+	Settle Duration `yaml:"settle" jsonschema:"default=1s"`
+	// For how long exactly the same picture must repeat to count as frozen.
+	Frozen Duration `yaml:"frozen" jsonschema:"default=2.5s"`
+}
+
+// Timeouts say when to give up waiting for a camera and start over.
+type Timeouts struct {
+	// For the connection.
+	Open Duration `yaml:"open" jsonschema:"default=8s"`
+	// For the first picture after that; some cameras send a key frame only
+	// every ten seconds.
+	FirstFrame Duration `yaml:"first_frame" jsonschema:"default=15s"`
+	// Between two frames.
+	Silence Duration `yaml:"silence" jsonschema:"default=3s"`
+}
+
+// Retention is for how long results are kept, per kind.
+type Retention struct {
+	// What was seen in each frame.
+	Detections Limit `yaml:"detections"`
+	// Events made of detections.
+	Events Limit `yaml:"events"`
+	// Verdicts of inspection stations.
+	Results Limit `yaml:"results"`
+	// Pictures of events.
+	Snapshots Limit `yaml:"snapshots"`
+}
+
+// Limit ends what is older or beyond a size.
+type Limit struct {
+	// The oldest that is kept.
+	Age Duration `yaml:"age"`
+	// The most that is kept.
+	Bytes Size `yaml:"bytes"`
+}

@@ -1,0 +1,204 @@
+package configs_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vedette-io/vedette/configs"
+	"github.com/vedette-io/vedette/preprocess"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func noEnv(string) (string, bool) { return "", false }
+
+func TestMinimal(t *testing.T) {
+	c, err := configs.Parse("c.yaml", []byte("cameras: [{id: gate, source: \"0\"}]\n"), configs.Options{Env: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := configs.Default()
+	cam := configs.Camera{ID: "gate", Source: "0"}
+	cam.SetDefaults()
+	cam.Detect = []configs.Detect{{Model: configs.DefaultModel}}
+	want.Cameras = []configs.Camera{cam}
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEverything(t *testing.T) {
+	c, err := configs.Load("testdata/everything.yaml", configs.Options{Env: func(name string) (string, bool) {
+		v, ok := map[string]string{"PW": "p@${x}", "FPS": "5"}[name]
+		return v, ok
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	yes := true
+	day := configs.Duration(24 * time.Hour)
+	want := configs.Config{
+		Site: "plant-1",
+		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Prefix: "eu.plant",
+			User: "u", Password: "p@${x}", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
+		HTTP:   configs.HTTP{Listen: ":80"},
+		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second)}, {Name: "b", Engine: configs.EngineAuto, Device: "cuda:1"}},
+		Cameras: []configs.Camera{{
+			ID: "gate", Source: "rtsp://viewer:p@${x}@10.0.0.5/s?x=${y}", Delivery: configs.Every, Transport: configs.UDP, Decode: configs.DecodeVAAPI,
+			Detect:   []configs.Detect{{Model: "a", FPS: 5, MinScore: 0.4, Labels: []string{"person", "traffic light"}}, {Model: "b"}},
+			Motion:   configs.Motion{Enabled: true, Threshold: 20, MinArea: 0.1, Hold: configs.Duration(time.Second), Adapt: configs.Duration(time.Minute)},
+			Fitness:  configs.Fitness{Enabled: &yes, Black: 1, Covered: 2, Blurred: 0.1, Settle: 0, Frozen: configs.Duration(4 * time.Second)},
+			Timeouts: configs.Timeouts{Open: configs.Duration(time.Second), FirstFrame: configs.Duration(2 * time.Second), Silence: configs.Duration(1500 * time.Millisecond)},
+		}},
+		Retention: configs.Retention{
+			Detections: configs.Limit{Age: day, Bytes: 1 << 30},
+			Events:     configs.Limit{Age: 7 * day, Bytes: 1 << 20},
+			Results:    configs.Limit{Age: 365 * day, Bytes: 5 << 30},
+			Snapshots:  configs.Limit{Age: 30 * day, Bytes: 5 << 30},
+		},
+		Sinks: []any{},
+	}
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestExamples reads what is shipped, on a machine without any variables.
+func TestExamples(t *testing.T) {
+	for _, file := range []string{"surveillance.yaml", "line.yaml"} {
+		c, err := configs.Load(file, configs.Options{Env: noEnv, Source: func(s string) error {
+			if !strings.HasPrefix(s, "synthetic://") {
+				return errors.New("it must start on every machine")
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Error(err)
+		}
+		if file == "line.yaml" && c.Cameras[0].Delivery != configs.Every {
+			t.Error("a line must skip nothing")
+		}
+	}
+}
+
+// TestBad reads each testdata/*.bad.yaml and compares the error with the .txt
+// beside it.
+func TestBad(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.bad.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = configs.Parse(filepath.Base(file), data, configs.Options{
+				Env: func(name string) (string, bool) { return "hunter2", name == "PASSWORD" },
+				Source: func(s string) error {
+					if strings.HasPrefix(s, "ftp:") {
+						return errors.New("unknown scheme")
+					}
+					return nil
+				},
+			})
+			if err == nil {
+				t.Fatal("it was read")
+			}
+			if strings.Contains(err.Error(), "hunter") {
+				t.Errorf("a secret is in the error: %v", err)
+			}
+			golden := strings.TrimSuffix(file, ".yaml") + ".txt"
+			if *update {
+				if err := os.WriteFile(golden, []byte(err.Error()+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, readErr := os.ReadFile(golden)
+			if readErr != nil {
+				t.Fatal(readErr)
+			}
+			if diff := cmp.Diff(string(want), err.Error()+"\n"); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestLoadMissing(t *testing.T) {
+	_, err := configs.Load(filepath.Join(t.TempDir(), "none.yaml"), configs.Options{})
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestStageDefaults: the documented defaults are those of the stages.
+func TestStageDefaults(t *testing.T) {
+	var c configs.Camera
+	c.SetDefaults()
+	gate := preprocess.GateConfig{Threshold: c.Motion.Threshold, MinArea: c.Motion.MinArea, Hold: time.Duration(c.Motion.Hold), Adapt: time.Duration(c.Motion.Adapt)}
+	if diff := cmp.Diff(preprocess.DefaultGateConfig(), gate); diff != "" {
+		t.Error(diff)
+	}
+	fit := preprocess.FitnessConfig{Black: c.Fitness.Black, Covered: c.Fitness.Covered, Blurred: c.Fitness.Blurred,
+		Settle: time.Duration(c.Fitness.Settle), Frozen: time.Duration(c.Fitness.Frozen)}
+	if diff := cmp.Diff(preprocess.DefaultFitnessConfig(), fit); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]configs.Size{
+		"0": 0, "12": 12, "12B": 12, "1kB": 1000, "1.5 GiB": 3 << 29, "10GiB": 10 << 30, "2TB": 2e12, "8EB": -1, "": -1, "GiB": -1, "-1GB": -1, "9999999TiB": -1,
+	} {
+		var s configs.Size
+		if err := s.UnmarshalText([]byte(text)); (err != nil) != (want < 0) || (err == nil && s != want) {
+			t.Errorf("%q is %d, %v", text, s, err)
+		}
+	}
+	for size, want := range map[configs.Size]string{5: "5", 1 << 20: "1MiB", 10 << 30: "10GiB", 1500 << 20: "1500MiB"} {
+		if size.String() != want {
+			t.Errorf("%d is %s", size, size)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"0s": 0, "250ms": 250 * time.Millisecond, "24h": 24 * time.Hour, "30d": 720 * time.Hour, "0.5d": 12 * time.Hour, "5": -1, "d": -1, "NaNd": -1, "1e9d": -1, "": -1,
+	} {
+		var d configs.Duration
+		if err := d.UnmarshalText([]byte(text)); (err != nil) != (want < 0) || (err == nil && time.Duration(d) != want) {
+			t.Errorf("%q is %s, %v", text, d, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range append(files, "surveillance.yaml", "line.yaml") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	const secret = "zq9-secret-zq9"
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := configs.Parse("c.yaml", data, configs.Options{Env: func(string) (string, bool) { return secret, true }})
+		if err != nil && strings.Contains(err.Error(), secret) && !strings.Contains(string(data), secret) {
+			t.Errorf("a value of the environment is in the error: %v", err)
+		}
+	})
+}
