@@ -9,7 +9,7 @@ LDFLAGS := -X main.version=$(VERSION)
 # not our own code (which has no C++).
 export CGO_CXXFLAGS ?= -O2 -w
 
-.PHONY: all setup build build-nocv test test-short lint fuzz demo bench clean help
+.PHONY: all setup ort build build-nocv test lint demo bench clean help
 
 all: build
 
@@ -18,6 +18,15 @@ help:
 
 setup:
 	@scripts/setup.sh
+
+ort:
+	@scripts/ort.sh
+
+# How long, and with which engine: make demo DURATION=60s ENGINE=gorgonia
+DURATION ?= 20s
+ENGINE   ?= auto
+demo: build
+	bin/vedette demo --duration $(DURATION) --engine $(ENGINE) --listen 127.0.0.1:0 --save demo-output
 
 build: setup
 	go build -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/vedette ./cmd/vedette
@@ -42,6 +51,11 @@ lint: setup
 	$(STATICCHECK) ./...
 	$(STATICCHECK) -tags $(TAGS) ./...
 	go test -count=1 ./internal/archtest
+
+# MODEL and SOURCE are a real model and a real clip, for figures that mean
+# something: make bench MODEL=yolox_nano.onnx SOURCE=clip.mp4
+bench: build
+	bin/vedette bench $(if $(MODEL),--model $(MODEL)) $(if $(SOURCE),--source $(SOURCE))
 
 clean:
 	rm -rf bin demo-output
