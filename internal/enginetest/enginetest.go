@@ -244,12 +244,19 @@ func runCancel(t *testing.T, e engine.Engine) {
 	}
 	full := time.Since(began)
 	want := slices.Clone(outs[0].F32)
-	for i := range 3 {
+	stopped := 0
+	for range 100 { // on a busy machine the run may end before the timer is heard
+		if stopped == 3 {
+			break
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), full/10)
 		_, err = r.Run(ctx)
 		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("cancelled run %d: %v", i, err)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			stopped++
+		case err != nil:
+			t.Fatalf("cancelled run: %v", err)
 		}
 		if outs, err = r.Run(t.Context()); err != nil {
 			t.Fatalf("run after a cancelled one: %v", err)
@@ -257,6 +264,9 @@ func runCancel(t *testing.T, e engine.Engine) {
 		if !slices.Equal(outs[0].F32, want) {
 			t.Fatal("the run after a cancelled one answers otherwise")
 		}
+	}
+	if stopped == 0 {
+		t.Error("no run was stopped")
 	}
 	done, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -10,7 +10,7 @@ import (
 // strip is the number of output pixels that are computed together: their
 // unrolled inputs stay in the processor's cache, and no copy of the whole
 // picture's windows is made.
-const strip = 192
+const strip = 128
 
 // conv is a convolution as matrix products: for each group, its weights
 // [outputs, inputs·kernel] times the unrolled windows [inputs·kernel, pixels].

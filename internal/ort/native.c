@@ -56,9 +56,10 @@ int vedette_signals_restore(void *p) {
 		if (sigaction(s, NULL, &now) != 0)
 			continue;
 		// The handler is the first member of the union on every system.
-		if (now.sa_handler == saved[s].sa_handler || now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN)
+		if ((now.sa_flags & SA_ONSTACK) || now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN)
 			continue;
-		if (!(now.sa_flags & SA_ONSTACK) && sigaction(s, &saved[s], NULL) == 0)
+		int same = now.sa_handler == saved[s].sa_handler && !(saved[s].sa_flags & SA_ONSTACK);
+		if (!same && sigaction(s, &saved[s], NULL) == 0)
 			restored++;
 	}
 	free(saved);
