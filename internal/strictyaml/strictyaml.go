@@ -25,8 +25,8 @@ import (
 
 // The limits of a file; they bound what the parser can be made to do.
 const (
-	maxFile     = 4 << 20
-	maxLine     = 1 << 16 // bytes in a line
+	maxFile     = 1 << 20
+	maxLine     = 1 << 14 // bytes in a line
 	maxDepth    = 200
 	maxNodes    = 1 << 18 // with aliases written out
 	maxShown    = 50      // problems in an error's text

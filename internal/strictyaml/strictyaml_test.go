@@ -149,8 +149,8 @@ f.yaml:5:5: items[1]: must have keys (key: value) (got "4")`},
 		{"not keys", "just text\n", `f.yaml:1:1: must have keys (key: value) (got "just text")`},
 		{"binary", "a\x00b", "f.yaml: not a text file: byte 1 is zero"},
 		{"deep", strings.Repeat("[", 300), "f.yaml: brackets nested more than 200 deep"},
-		{"long line", "site: " + strings.Repeat("x", 1<<17), "f.yaml: a line is longer than 65536 bytes"},
-		{"large", strings.Repeat("# a comment\n", 1<<19), "f.yaml: larger than 4 MiB"},
+		{"long line", "site: " + strings.Repeat("x", 1<<17), "f.yaml: a line is longer than 16384 bytes"},
+		{"large", strings.Repeat("# a comment\n", 1<<17), "f.yaml: larger than 1 MiB"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -174,29 +174,27 @@ func TestHostile(t *testing.T) {
 	}
 	lists := "env: {k: v}\nitems: &a [{tags: [a]}]\n"
 	steps := ""
-	for i := range 700 {
+	for i := range 300 {
 		steps += strings.Repeat(" ", i) + "a:\n"
 	}
 	for name, text := range map[string]string{
 		"aliases of aliases": bomb + "items: *a11\n",
 		"self reference":     "items: &a [*a]\n",
 		"merges of itself":   "inner: &a\n  <<: *a\n  <<: *a\n  a: 1\n",
-		"dashes":             strings.Repeat("- ", 30_000),
-		"questions":          strings.Repeat("? ", 30_000),
-		"anchors":            "site: " + strings.Repeat("&a ", 20_000) + "x",
-		"tags":               "site: " + strings.Repeat("!a ", 20_000) + "x",
-		"keys in a line":     strings.Repeat("a: ", 20_000) + "x",
+		"dashes":             strings.Repeat("- ", 8_000),
+		"questions":          strings.Repeat("? ", 8_000),
+		"anchors":            "site: " + strings.Repeat("&a ", 5_000) + "x",
+		"tags":               "site: " + strings.Repeat("!a ", 5_000) + "x",
+		"keys in a line":     strings.Repeat("a: ", 5_000) + "x",
 		"steps":              steps,
-		"quotes":             strings.Repeat("\"", 60_000),
+		"quotes":             strings.Repeat("\"", 16_000),
 		"lists":              lists + strings.Repeat("x: *a\n", 1000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
 			_, d := decode(text)
 			if d.Err() == nil {
 				t.Error("it was read")
 			}
-			t.Log(time.Since(start))
 		})
 	}
 }
