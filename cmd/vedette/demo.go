@@ -77,12 +77,12 @@ func (d *demo) run(ctx context.Context, duration time.Duration, engine, listen, 
 	}
 	cfg := pipeline.Config{
 		Bus:    bus.Config{Listen: listen},
-		Models: []pipeline.Model{demoModel(engine)},
+		Models: []pipeline.Model{{Loaded: barcodeModel(), Engine: engine, Device: "cpu"}},
 		Cameras: []pipeline.Camera{{
 			Ingest: ingest.Config{ID: "demo", Source: src, Delivery: ingest.Latest},
 			Owner: preprocess.CameraConfig{
 				ID: "demo", Delivery: preprocess.Latest, Evidence: save != "",
-				Detect: []preprocess.DetectConfig{{Model: "barcode-reader", MinScore: 0.5}},
+				Detect: []preprocess.DetectConfig{{Model: barcodeReader, MinScore: 0.5}},
 			},
 		}},
 	}
@@ -114,7 +114,7 @@ func (d *demo) run(ctx context.Context, duration time.Duration, engine, listen, 
 	runErr := p.Run(ctx)
 	close(done)
 	ticking.Wait()
-	counts := p.Status().Cameras[0].Accounts["barcode-reader"]
+	counts := p.Status().Cameras[0].Accounts[barcodeReader]
 	err = errors.Join(runErr, stop(), p.Close())
 	d.summary(counts)
 	if err == nil && ctx.Err() == nil && (d.wrong > 0 || d.right == 0) {
@@ -123,16 +123,17 @@ func (d *demo) run(ctx context.Context, duration time.Duration, engine, listen, 
 	return err
 }
 
-// demoModel is the network, made here and now.
-func demoModel(engine string) pipeline.Model {
+// barcodeReader names the built-in network that reads the frame numbers of
+// synthetic://bars.
+const barcodeReader = "barcode-reader"
+
+// barcodeModel is that network, made here and now.
+func barcodeModel() *models.Model {
 	onnx := onnxtest.BarcodeReader(1)
 	sum := sha256.Sum256(onnx)
 	m := onnxtest.BarcodeManifest()
-	m.Name = "barcode-reader"
-	return pipeline.Model{
-		Loaded: &models.Model{Manifest: m, ONNX: onnx, Path: "(built in)", Report: models.Report{SHA256: hex.EncodeToString(sum[:])}},
-		Engine: engine, Device: "cpu",
-	}
+	m.Name = barcodeReader
+	return &models.Model{Manifest: m, ONNX: onnx, Path: "(built in)", Report: models.Report{SHA256: hex.EncodeToString(sum[:])}}
 }
 
 func (d *demo) seen(det *vedette.Detection) {
@@ -166,7 +167,7 @@ func (d *demo) tick(p *pipeline.Pipeline, done <-chan struct{}) {
 		case <-done:
 			return
 		case <-t.C:
-			c := p.Status().Cameras[0].Accounts["barcode-reader"]
+			c := p.Status().Cameras[0].Accounts[barcodeReader]
 			d.mu.Lock()
 			n, p50, p99 := len(d.latencies), quantile(d.latencies, 0.5), quantile(d.latencies, 0.99)
 			d.latencies = d.latencies[:0]

@@ -39,8 +39,8 @@ func newDetect(g *globals) *cobra.Command {
 image, a folder or glob of images, rtsp://…, http://… (MJPEG), synthetic://…, a device
 number, or gstreamer:PIPELINE.
 
-Without --fps, every frame of a file or image is looked at, and the newest frame of a
-live source.`,
+Every frame of a file or image is looked at, or those that --fps asks for; of a live source
+the newest frame, unless --every is given.`,
 		Example: `  vedette detect video.mp4 --model yolox_nano.onnx
   vedette detect photos/ --format jsonl --save annotated
   vedette detect rtsp://viewer:secret@10.0.0.5/stream2 --fps 5 --min-score 0.5`,
@@ -51,7 +51,7 @@ live source.`,
 	}
 	f := cmd.Flags()
 	o.model.register(f)
-	f.Float64Var(&o.fps, "fps", 0, "look at this many frames a second (0: see above)")
+	f.Float64Var(&o.fps, "fps", 0, "look at this many frames a second (0: all)")
 	f.BoolVar(&o.every, "every", false, "lose no frame: the source is slowed to the speed of inference")
 	f.Float64Var(&o.minScore, "min-score", 0, "leave out objects below this score (0: what the model's manifest says)")
 	f.StringSliceVar(&o.labels, "label", nil, "only objects with these labels")
@@ -139,13 +139,13 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 
 func (o *detectOptions) camera(id string, src ingest.Source) pipeline.Camera {
 	delivery := preprocess.Latest
-	if o.every || (src.Finite() && o.fps == 0) {
+	if o.every || src.Finite() {
 		delivery = preprocess.Every
 	}
 	c := pipeline.Camera{
 		Ingest: ingest.Config{
 			ID: id, Source: src, Delivery: ingest.Delivery(delivery), FPS: o.fps,
-			Transport: o.transport, Decode: o.decoding, MaxAttempts: detectAttempts, Unpaced: true,
+			Transport: o.transport, Decode: o.decoding, MaxAttempts: detectAttempts,
 		},
 		Owner: preprocess.CameraConfig{
 			ID: id, Delivery: delivery, Evidence: o.save != "",

@@ -41,6 +41,9 @@ func (m *modelFlags) load() (pipeline.Model, error) {
 
 // loadModel reads the model at a path, or of a name.
 func loadModel(name string) (*models.Model, error) {
+	if name == barcodeReader {
+		return barcodeModel(), nil
+	}
 	path, err := models.DefaultPlaces().Resolve(name)
 	if err != nil {
 		return nil, &usageError{err}

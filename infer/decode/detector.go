@@ -10,7 +10,9 @@ import (
 
 // The defaults of a manifest's output section.
 const (
-	defaultMinScore   = 0.25
+	// DefaultMinScore is the score below which objects are dropped when the
+	// manifest names none.
+	DefaultMinScore   = 0.25
 	defaultIoU        = 0.45
 	defaultMaxObjects = 300
 )
@@ -53,7 +55,7 @@ func newDetector(s spec, classes int, r reader) (*detector, error) {
 	}
 	d := &detector{
 		reader: r, outs: s.outs, labels: labels,
-		minScore: defaultMinScore, iou: defaultIoU, maxObjects: defaultMaxObjects,
+		minScore: DefaultMinScore, iou: defaultIoU, maxObjects: defaultMaxObjects,
 		planes: make([]plane, len(s.outs)),
 	}
 	if s.out.MinScore > 0 {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vedette-io/vedette/configs"
+	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/obs"
+	"github.com/vedette-io/vedette/models"
+	"github.com/vedette-io/vedette/pipeline"
+)
+
+func newRun(g *globals) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:     "run -c FILE",
+		Short:   "runs a whole pipeline on this machine",
+		Example: `  vedette run -c configs/surveillance.yaml`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPipeline(cmd.Context(), g, file)
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+func newCheck(_ *globals) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "check -c FILE",
+		Short: "validates a configuration and its models without starting anything",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, cfg, err := loadConfig(file)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d cameras, %d models\n", file, len(cfg.Cameras), len(cfg.Models))
+			return nil
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "config", "c", "", "configuration file")
+	// It cannot fail: the flag was just made.
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+}
+
+// loadConfig reads a configuration and its models.
+func loadConfig(file string) (configs.Config, pipeline.Config, error) {
+	c, err := readConfig(file)
+	if err != nil {
+		return c, pipeline.Config{}, err
+	}
+	cfg, err := pipeline.FromConfig(c, func(m configs.Model) (*models.Model, error) {
+		name := m.File
+		if name == "" {
+			name = m.Name
+		}
+		loaded, err := loadModel(name)
+		if err != nil {
+			return nil, usagef("%s: models: %s: %w", file, m.Name, err)
+		}
+		return loaded, nil
+	})
+	var usage *usageError
+	if err != nil && !errors.As(err, &usage) {
+		err = &usageError{err}
+	}
+	return c, cfg, err
+}
+
+func readConfig(file string) (configs.Config, error) {
+	if file == "" {
+		return configs.Config{}, usagef("-c FILE is needed; configs/ has examples")
+	}
+	c, err := configs.Load(file, configs.Options{Source: func(s string) error {
+		_, err := ingest.ParseSource(s)
+		return err
+	}})
+	if err != nil {
+		return c, &usageError{err}
+	}
+	return c, nil
+}
+
+func runPipeline(ctx context.Context, g *globals, file string) error {
+	c, cfg, err := loadConfig(file)
+	if err != nil {
+		return err
+	}
+	metrics := obs.New(version)
+	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: logState})
+	if err != nil {
+		return startError(err)
+	}
+	var web sync.WaitGroup
+	webCtx, stopWeb := context.WithCancel(ctx)
+	defer stopWeb()
+	if c.HTTP.Listen != "" {
+		mux := http.NewServeMux()
+		obs.Register(mux, metrics, p.Ready, g.log)
+		srv, err := obs.Listen(c.HTTP.Listen, mux, g.log)
+		if err != nil {
+			return errors.Join(&usageError{fmt.Errorf("http.listen: %w", err)}, p.Close())
+		}
+		web.Go(func() {
+			if err := srv.Run(webCtx); err != nil {
+				g.log.Error("web server", "error", err)
+			}
+		})
+		tell("metrics and health on http://%s", srv.Addr())
+	}
+	if a := p.Bus().Address(); a != "" {
+		tell("NATS on %s; see what is published: vedette watch --server %s", a, a)
+	}
+	err = p.Run(ctx)
+	stopWeb()
+	web.Wait()
+	return errors.Join(err, p.Close())
+}
+
+// tell is a line for the person at the terminal; results alone go to stdout.
+func tell(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s vedette: %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// logState tells a person about changes of a camera.
+func logState(s ingest.State) {
+	text := string(s.Phase)
+	if s.Reason != "" {
+		text += ": " + s.Reason
+	}
+	tell("camera %s is %s", s.Camera, text)
+}

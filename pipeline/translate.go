@@ -1,0 +1,107 @@
+package pipeline
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vedette-io/vedette/configs"
+	"github.com/vedette-io/vedette/infer/decode"
+	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/models"
+	"github.com/vedette-io/vedette/preprocess"
+)
+
+// FromConfig makes a pipeline's configuration of a configuration file's. load
+// finds and reads a model.
+func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error)) (Config, error) {
+	out := Config{
+		Site: c.Site,
+		Bus: bus.Config{
+			URL: c.Bus.URL, Listen: c.Bus.Listen, Store: c.Bus.Store, MaxStore: int64(c.Bus.MaxStore), Prefix: c.Bus.Prefix,
+			User: c.Bus.User, Password: c.Bus.Password, NKey: c.Bus.NKey, Creds: c.Bus.Creds,
+			CA: c.Bus.CA, Cert: c.Bus.Cert, Key: c.Bus.Key,
+		},
+		Limits: bus.Limits{Age: time.Duration(c.Retention.Detections.Age), Bytes: int64(c.Retention.Detections.Bytes)},
+	}
+	base := map[string]float64{} // the score each model has by itself
+	for _, m := range c.Models {
+		loaded, err := load(m)
+		if err != nil {
+			return Config{}, err
+		}
+		loaded.Manifest.Name = m.Name
+		base[m.Name] = loaded.Manifest.Output.MinScore
+		if base[m.Name] == 0 {
+			base[m.Name] = decode.DefaultMinScore
+		}
+		loaded.Manifest.Output.MinScore = base[m.Name]
+		out.Models = append(out.Models, Model{
+			Loaded: loaded, Engine: string(m.Engine), Device: m.Device, Workers: m.Workers, Threads: m.Threads, Timeout: time.Duration(m.Timeout),
+		})
+	}
+	for _, c := range c.Cameras {
+		camera, err := fromCamera(c, base)
+		if err != nil {
+			return Config{}, err
+		}
+		out.Cameras = append(out.Cameras, camera)
+		// A model answers for all its cameras, so it must let through what the
+		// least strict one wants; the others drop the rest.
+		for _, d := range camera.Owner.Detect {
+			for _, m := range out.Models {
+				if o := &m.Loaded.Manifest.Output; m.Loaded.Manifest.Name == d.Model {
+					o.MinScore = min(o.MinScore, d.MinScore)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+func fromCamera(c configs.Camera, base map[string]float64) (Camera, error) {
+	src, err := ingest.ParseSource(c.Source)
+	if err != nil {
+		return Camera{}, fmt.Errorf("camera %s: %w", c.ID, err)
+	}
+	out := Camera{
+		Ingest: ingest.Config{
+			ID: c.ID, Source: src, Delivery: ingest.Delivery(c.Delivery), Transport: string(c.Transport), Decode: string(c.Decode),
+			OpenTimeout: time.Duration(c.Timeouts.Open), FirstFrame: time.Duration(c.Timeouts.FirstFrame), Silence: time.Duration(c.Timeouts.Silence),
+		},
+		Owner: preprocess.CameraConfig{ID: c.ID, Delivery: preprocess.Delivery(c.Delivery)},
+	}
+	for _, d := range c.Detect {
+		score := d.MinScore
+		if score == 0 {
+			score = base[d.Model]
+		}
+		out.Owner.Detect = append(out.Owner.Detect, preprocess.DetectConfig{Model: d.Model, FPS: d.FPS, MinScore: score, Labels: d.Labels})
+	}
+	out.Ingest.FPS = topRate(out.Owner.Detect)
+	if c.Motion.Enabled {
+		out.Owner.Motion = &preprocess.GateConfig{
+			Threshold: c.Motion.Threshold, MinArea: c.Motion.MinArea, Hold: time.Duration(c.Motion.Hold), Adapt: time.Duration(c.Motion.Adapt),
+		}
+	}
+	if on := c.Fitness.Enabled; (on == nil && src.Live() && src.Kind() != ingest.Synthetic) || (on != nil && *on) {
+		out.Owner.Fitness = &preprocess.FitnessConfig{
+			Black: c.Fitness.Black, Covered: c.Fitness.Covered, Blurred: c.Fitness.Blurred,
+			Settle: time.Duration(c.Fitness.Settle), Frozen: time.Duration(c.Fitness.Frozen),
+		}
+	}
+	return out, nil
+}
+
+// topRate is the rate capture has to give: the highest any model asks for, or
+// 0, all frames, if one asks for all.
+func topRate(detect []preprocess.DetectConfig) float64 {
+	top := 0.0
+	for _, d := range detect {
+		if d.FPS <= 0 {
+			return 0
+		}
+		top = max(top, d.FPS)
+	}
+	return top
+}
