@@ -223,11 +223,11 @@ func rising(t *testing.T, sights []sight) {
 	}
 }
 
-// TestRTSPReconnects breaks the connection again and again: 10 times, or 200
+// TestRTSPReconnects breaks the connection again and again: 5 times, or 200
 // with VEDETTE_SOAK=1. It must not run beside other tests, as it counts what
 // the process has open.
 func TestRTSPReconnects(t *testing.T) {
-	rounds := 10
+	rounds := 5
 	if os.Getenv("VEDETTE_SOAK") != "" {
 		rounds = 200
 	}

@@ -37,6 +37,13 @@ func (s *slots) reset(ring, count int) {
 func (s *slots) take(d time.Duration) (int, bool) {
 	s.mu.Lock()
 	free := s.free
+	select {
+	case i := <-free: // the usual case needs no timer
+		s.busy[i] = true
+		s.mu.Unlock()
+		return i, true
+	default:
+	}
 	s.mu.Unlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
