@@ -45,6 +45,9 @@ type program struct {
 // never be collected.
 type current struct{ ctx context.Context }
 
+// stopped reports whether the run under way was cancelled.
+func (c *current) stopped() bool { return c.ctx != nil && c.ctx.Err() != nil }
+
 // builder makes a program.
 type builder struct {
 	current *current
@@ -52,6 +55,8 @@ type builder struct {
 	opset   int64
 	threads int
 	values  map[*node]*value
+	// elements counts those of all tensors made so far.
+	elements int
 }
 
 // build makes the program that reads in.

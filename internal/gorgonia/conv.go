@@ -21,7 +21,8 @@ type conv struct {
 	groupOut      int // channels a group makes
 	threads       int
 	columns       [][]float32 // for each thread, the windows of a strip
-	direct        bool        // windows of one pixel each: the input is its own unrolling
+	current       *current
+	direct        bool // windows of one pixel each: the input is its own unrolling
 }
 
 func buildConv(s *site) (*value, error) {
@@ -41,7 +42,7 @@ func buildConv(s *site) (*value, error) {
 	if bias != nil && bias.size() != out {
 		return nil, fmt.Errorf("%w: %d biases for %d channels", engine.ErrModel, bias.size(), out)
 	}
-	c := &conv{window: w, batch: x.shape[0], groups: groups, groupIn: w.channels / groups, groupOut: out / groups, threads: s.builder.threads}
+	c := &conv{window: w, batch: x.shape[0], groups: groups, groupIn: w.channels / groups, groupOut: out / groups, threads: s.builder.threads, current: s.builder.current}
 	c.direct = w.kernel == [2]int{1, 1} && w.stride == [2]int{1, 1} && w.pad == [2]int{} && w.outHeight == w.height && w.outWidth == w.width
 	for range c.threads {
 		var columns []float32
@@ -82,11 +83,12 @@ func (c *conv) run(dst []float32, src [][]float32) {
 	wg.Wait()
 }
 
-// work computes the strips numbered first to last.
+// work computes the strips numbered first to last, or ends early when the run
+// is cancelled.
 func (c *conv) work(first, last int, columns, dst []float32, src [][]float32) {
 	pixels, area, depth := c.outHeight*c.outWidth, c.height*c.width, c.depth()
 	strips := (pixels + strip - 1) / strip
-	for task := first; task < last; task++ {
+	for task := first; task < last && !c.current.stopped(); task++ {
 		plane, p0 := task/strips, task%strips*strip // plane counts groups of all pictures
 		n := min(strip, pixels-p0)
 		input := src[0][plane*c.groupIn*area : (plane+1)*c.groupIn*area]

@@ -139,8 +139,8 @@ type runner struct {
 
 func (r *runner) Input() *engine.Input { return r.in }
 
-// Run implements [engine.Runner]. A run that is cancelled stops at the end of
-// the operation under way.
+// Run implements [engine.Runner]. A run that is cancelled stops within a
+// convolution or at the end of another operation under way.
 func (r *runner) Run(ctx context.Context) ([]engine.Output, error) {
 	if r.closed {
 		return nil, errors.New("the runner is closed")

@@ -13,8 +13,9 @@ import (
 	"github.com/vedette-io/vedette/internal/engine"
 )
 
-// maxElements bounds one tensor, so that a file with absurd shapes is an error
-// and not the end of the process: 2^28 floats are 1 GiB.
+// maxElements bounds the tensors of a graph together, so that a file with
+// absurd shapes is an error and not the end of the process: 2^28 floats are
+// 1 GiB.
 const maxElements = 1 << 28
 
 // kernel computes dst from the operator's inputs. It changes nothing but dst,
@@ -51,6 +52,9 @@ func (s *site) emit(shape []int, run kernel, reads ...*value) (*value, error) {
 			return nil, fmt.Errorf("%w: a tensor of shape %s", engine.ErrUnsupported, engine.ShapeString(shape))
 		}
 		size *= d
+	}
+	if s.builder.elements += size; s.builder.elements > maxElements {
+		return nil, fmt.Errorf("%w: the model needs more than %d MiB for its tensors", engine.ErrUnsupported, maxElements>>18)
 	}
 	out := &value{name: s.name, shape: shape, f32: make([]float32, size)}
 	o := &operation{name: s.op + " " + s.name, current: s.builder.current, run: run, dst: out.f32}
@@ -95,8 +99,8 @@ func (o *operation) Do(inputs ...gg.Value) (v gg.Value, err error) {
 			err = fmt.Errorf("operator %s: %v", o.name, p)
 		}
 	}()
-	if err := o.current.ctx.Err(); err != nil {
-		return nil, err
+	if o.current.stopped() {
+		return nil, o.current.ctx.Err()
 	}
 	for i, from := range o.from {
 		if from < 0 {
@@ -109,6 +113,9 @@ func (o *operation) Do(inputs ...gg.Value) (v gg.Value, err error) {
 		o.src[i] = data
 	}
 	o.run(o.dst, o.src)
+	if o.current.stopped() { // a long kernel may have ended early
+		return nil, o.current.ctx.Err()
+	}
 	return o.result, nil
 }
 
