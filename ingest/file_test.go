@@ -148,7 +148,9 @@ func TestChildFrozenMidFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.checkNumbers(166)
-	if d := back.Sub(frozen); d > 5*time.Second {
+	d := back.Sub(frozen)
+	t.Logf("the next frame came %v after the child froze", d)
+	if d > 20*time.Second { // far above what it takes, for busy machines
 		t.Errorf("took %v", d)
 	}
 }
