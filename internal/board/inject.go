@@ -1,0 +1,298 @@
+package board
+
+import (
+	"image"
+	"math"
+	"math/rand/v2"
+)
+
+// Sizes in pixels, after the boxes of DeepPCB.
+const (
+	border   = 12 // a defect's centre keeps away from the picture's edge
+	margin   = 8  // of a box round the changed pixels, and up to 3 more
+	minPixel = 14 // changed pixels that make a defect
+	minPart  = 8  // pixels that count as a part when parts are counted
+	tries    = 400
+)
+
+// injector puts defects into a canvas. A candidate is drawn, kept if the number
+// of connected parts of copper and substrate round it changes as its class
+// demands, else undone; so labels are right by construction.
+type injector struct {
+	c     *canvas
+	r     *rand.Rand
+	taken []image.Rectangle
+	mark  []uint8
+	// filled is the part that fill found last.
+	filled []int
+}
+
+func newInjector(c *canvas, r *rand.Rand) *injector {
+	return &injector{c: c, r: r, mark: make([]uint8, len(c.px))}
+}
+
+func (in *injector) inject(n int) []Defect {
+	var out []Defect
+	for range n {
+		first := in.r.IntN(len(Classes()))
+		for k := range len(Classes()) {
+			if d, ok := in.one(Class((first + k) % len(Classes()))); ok {
+				out = append(out, d)
+				break
+			}
+		}
+	}
+	return out
+}
+
+func (in *injector) one(class Class) (Defect, bool) {
+	for range tries {
+		p := point{between(in.r, border, float64(in.c.w-border)), between(in.r, border, float64(in.c.h-border))}
+		s := &stroke{c: in.c, r: in.r}
+		// Open, mousebite and pin-hole eat copper; the other three are the same
+		// with the colours exchanged.
+		ok := false
+		switch class {
+		case Open:
+			ok = in.across(s, p, 1)
+		case Short:
+			ok = in.across(s, p, 0)
+		case Mousebite:
+			ok = in.bite(s, p, 1)
+		case Spur:
+			ok = in.bite(s, p, 0)
+		case PinHole:
+			ok = in.inside(s, p, 1)
+		case Copper:
+			ok = in.inside(s, p, 0)
+		}
+		if !ok || len(s.px) == 0 {
+			continue
+		}
+		if d, ok := in.keep(class, s); ok {
+			return d, true
+		}
+	}
+	return Defect{}, false
+}
+
+func (in *injector) at(p point) (v uint8, ok bool) {
+	x, y := int(math.Round(p.x)), int(math.Round(p.y))
+	if x < 0 || y < 0 || x >= in.c.w || y >= in.c.h {
+		return 0, false
+	}
+	return in.c.px[y*in.c.w+x], true
+}
+
+// reach is how far the colour fg goes from p along d, at most limit.
+func (in *injector) reach(p, d point, fg uint8, limit float64) float64 {
+	for t := 0.0; t < limit; t++ {
+		if v, ok := in.at(p.add(d.mul(t))); !ok || v != fg {
+			return t
+		}
+	}
+	return limit
+}
+
+// across draws a stroke over the narrowest way through the colour fg at p.
+func (in *injector) across(s *stroke, p point, fg uint8) bool {
+	if v, _ := in.at(p); v != fg {
+		return false
+	}
+	const limit = 60
+	best, dir, back := math.Inf(1), point{}, 0.0
+	for k := range 8 {
+		d := direction(float64(k) * math.Pi / 8)
+		f, b := in.reach(p, d, fg, limit), in.reach(p, d.mul(-1), fg, limit)
+		if f+b < best {
+			best, dir, back = f+b, d, b
+		}
+	}
+	most := 34.0
+	if chance(in.r, 0.15) {
+		most = limit
+	}
+	if best < 4 || best > most {
+		return false
+	}
+	over := between(in.r, 1, 4)
+	slant := point{-dir.y, dir.x}.mul(best * between(in.r, -0.45, 0.45))
+	for _, end := range []point{p.sub(dir.mul(back)), p.add(dir.mul(best - back))} {
+		if v, ok := in.at(end); !ok || v == fg {
+			return false // the way leads out of the picture
+		}
+	}
+	a := p.sub(dir.mul(back + over)).sub(slant)
+	b := p.add(dir.mul(best - back + over)).add(slant)
+	s.draw(a, b, between(in.r, 1.5, 6.5), fg)
+	return true
+}
+
+// inward is the direction into the colour fg at an edge, from the centre of
+// mass of the pixels around.
+func (in *injector) inward(p point, fg uint8) (point, bool) {
+	var n point
+	for dy := -5.0; dy <= 5; dy++ {
+		for dx := -5.0; dx <= 5; dx++ {
+			if v, ok := in.at(p.add(point{dx, dy})); ok && v == fg {
+				n = n.add(point{dx, dy})
+			}
+		}
+	}
+	l := n.len()
+	if l < 40 {
+		return n, false
+	}
+	return n.mul(1 / l), true
+}
+
+// bite draws a stroke from an edge into the colour fg that does not reach the
+// other side.
+func (in *injector) bite(s *stroke, p point, fg uint8) bool {
+	if v, _ := in.at(p); v != fg {
+		return false
+	}
+	d := direction(between(in.r, 0, 2*math.Pi))
+	t := in.reach(p, d, fg, 40)
+	edge := p.add(d.mul(t))
+	if v, ok := in.at(edge); t == 40 || !ok || v == fg {
+		return false
+	}
+	n, ok := in.inward(edge, fg)
+	if !ok {
+		return false
+	}
+	room := in.reach(edge.add(n.mul(2)), n, fg, 40)
+	most := min(room-1, 20)
+	if most < 5 {
+		return false
+	}
+	depth := between(in.r, 4.5, most)
+	r := between(in.r, 1.5, min(5.5, max(1.8, depth*0.7)))
+	way := n.turn(between(in.r, -0.9, 0.9)).mul(max(0, depth-r))
+	s.draw(edge.sub(n.mul(0.5)), edge.add(way), r, fg)
+	return true
+}
+
+// inside draws a blot surrounded by the colour fg.
+func (in *injector) inside(s *stroke, p point, fg uint8) bool {
+	if v, _ := in.at(p); v != fg {
+		return false
+	}
+	r := between(in.r, 1.8, 4.5)
+	length := between(in.r, 0, 9)
+	if chance(in.r, 0.4) {
+		length = between(in.r, 8, 34)
+	} else if chance(in.r, 0.5) {
+		r = between(in.r, 3, 7)
+	}
+	d := direction(between(in.r, 0, 2*math.Pi))
+	for k := range 8 { // room on all sides
+		e := direction(float64(k) * math.Pi / 4)
+		if in.reach(p, e, fg, r+3) < r+3 {
+			return false
+		}
+	}
+	if in.reach(p, d, fg, length+r+3) < length+r+3 {
+		return false
+	}
+	s.draw(p, p.add(d.mul(length)), r, fg)
+	return true
+}
+
+// keep applies a stroke, if it is a defect of its class and free of others.
+func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
+	w := in.c.w
+	changed := image.Rectangle{}
+	for _, i := range s.px {
+		changed = changed.Union(image.Rect(i%w, i/w, i%w+1, i/w+1))
+	}
+	whole := image.Rect(0, 0, w, in.c.h)
+	grow := func() int { return margin + in.r.IntN(4) }
+	box := image.Rect(changed.Min.X-grow(), changed.Min.Y-grow(), changed.Max.X+grow(), changed.Max.Y+grow()).Intersect(whole)
+	for _, t := range in.taken {
+		if t.Overlaps(box) {
+			return Defect{}, false
+		}
+	}
+	window := changed.Inset(-margin).Intersect(whole)
+	copper0, bare0 := in.parts(window, 1), in.parts(window, 0)
+	n := 0
+	for _, i := range s.px { // a pixel may be there twice
+		if in.mark[i] == 0 {
+			in.mark[i] = 1
+			in.c.px[i] ^= 1
+			n++
+		}
+	}
+	copper, bare := in.parts(window, 1)-copper0, in.parts(window, 0)-bare0
+	ok := n >= minPixel && fits(class, copper, bare)
+	for _, i := range s.px {
+		if in.mark[i] == 1 && !ok {
+			in.c.px[i] ^= 1
+		}
+		in.mark[i] = 0
+	}
+	if !ok {
+		return Defect{}, false
+	}
+	in.taken = append(in.taken, box)
+	return Defect{Class: class, Box: box}, true
+}
+
+// fits says whether a class may change the number of parts of copper and of
+// substrate round it by so much.
+func fits(class Class, copper, bare int) bool {
+	switch class {
+	case Open:
+		return copper == 1 && bare <= 0
+	case Short:
+		return bare == 1 && copper <= 0
+	case Mousebite, Spur:
+		return copper == 0 && bare == 0
+	case Copper:
+		return copper == 1 && bare == 0
+	case PinHole:
+		return copper == 0 && bare == 1
+	}
+	return false
+}
+
+// parts counts the connected parts of colour v in a window, those of minPart
+// pixels or more.
+func (in *injector) parts(window image.Rectangle, v uint8) int {
+	const seen = 2
+	w, n := in.c.w, 0
+	for y := window.Min.Y; y < window.Max.Y; y++ {
+		for x := window.Min.X; x < window.Max.X; x++ {
+			if i := y*w + x; in.c.px[i] == v && in.mark[i]&seen == 0 && in.fill(window, i, v, seen) >= minPart {
+				n++
+			}
+		}
+	}
+	for y := window.Min.Y; y < window.Max.Y; y++ {
+		for x := window.Min.X; x < window.Max.X; x++ {
+			in.mark[y*w+x] &^= seen
+		}
+	}
+	return n
+}
+
+// fill marks the part that holds pixel i and returns its size.
+func (in *injector) fill(window image.Rectangle, i int, v, seen uint8) int {
+	w := in.c.w
+	in.filled = append(in.filled[:0], i)
+	in.mark[i] |= seen
+	for k := 0; k < len(in.filled); k++ {
+		x, y := in.filled[k]%w, in.filled[k]/w
+		for _, d := range [4][2]int{{1, 0}, {-1, 0}, {0, 1}, {0, -1}} {
+			nx, ny := x+d[0], y+d[1]
+			j := ny*w + nx
+			if (image.Point{X: nx, Y: ny}).In(window) && in.c.px[j] == v && in.mark[j]&seen == 0 {
+				in.mark[j] |= seen
+				in.filled = append(in.filled, j)
+			}
+		}
+	}
+	return len(in.filled)
+}

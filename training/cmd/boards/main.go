@@ -1,0 +1,192 @@
+// Command boards writes generated boards as a YOLO folder to train on:
+// images/, labels/ and names.yaml. Defect-free templates, and empty belts, are
+// pictures with an empty label file.
+//
+//	go run ./training/cmd/boards -out boards -n 1000
+//	go run ./training/cmd/boards -out line -n 500 -line
+//	go run ./training/cmd/boards -out injected -inject 'real/*_temp.jpg' -n 1000
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"image"
+	"image/draw"
+	_ "image/jpeg" // templates may be JPEG
+	"image/png"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vedette-io/vedette/internal/board"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stderr); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "boards:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the command's flags.
+type options struct {
+	out       string
+	n         int
+	seed      uint64
+	defects   int
+	templates float64
+	line      bool
+	inject    string
+}
+
+func run(args []string, stderr io.Writer) error {
+	var o options
+	fs := flag.NewFlagSet("boards", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&o.out, "out", "", "folder to write, required")
+	fs.IntVar(&o.n, "n", 1000, "boards, or frames with -line")
+	fs.Uint64Var(&o.seed, "seed", 1, "the same seed gives the same pictures")
+	fs.IntVar(&o.defects, "defects", 12, "most defects on a board; each board has 2 to that many")
+	fs.Float64Var(&o.templates, "templates", 0.25, "share of boards whose template is written, too")
+	fs.BoolVar(&o.line, "line", false, "frames of a moving line instead of whole boards")
+	fs.StringVar(&o.inject, "inject", "", "glob of defect-free pictures to inject defects into instead of drawn boards; commas separate several")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if o.out == "" || o.n < 1 || o.defects < 2 {
+		return errors.New("-out is required, -n must be at least 1 and -defects at least 2")
+	}
+	for _, dir := range []string{"images", "labels"} {
+		if err := os.MkdirAll(filepath.Join(o.out, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	names := "names: [" + strings.Join(board.Classes(), ", ") + "]\n"
+	if err := os.WriteFile(filepath.Join(o.out, "names.yaml"), []byte(names), 0o644); err != nil {
+		return err
+	}
+	if o.line {
+		return o.writeLine()
+	}
+	return o.writeBoards()
+}
+
+func (o *options) writeBoards() error {
+	var pictures []string
+	for _, g := range strings.Split(o.inject, ",") {
+		found, err := filepath.Glob(g)
+		if err != nil {
+			return fmt.Errorf("-inject %s: %w", g, err)
+		}
+		pictures = append(pictures, found...)
+	}
+	if o.inject != "" && len(pictures) == 0 {
+		return fmt.Errorf("-inject %s: no such pictures", o.inject)
+	}
+	r := rand.New(rand.NewPCG(o.seed, 0))
+	for i := range o.n {
+		seed, n := r.Uint64(), 2+r.IntN(o.defects-1)
+		var b *board.Board
+		var err error
+		if len(pictures) > 0 {
+			b, err = injected(pictures[i%len(pictures)], n, seed)
+		} else {
+			b, err = board.New(board.Config{Seed: seed, Defects: n})
+		}
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("%06d", i)
+		if err := o.write(name, b.Picture, b.Defects); err != nil {
+			return err
+		}
+		if r.Float64() < o.templates {
+			if err := o.write(name+"_temp", b.Template, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func injected(file string, n int, seed uint64) (*board.Board, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	src, _, err := image.Decode(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	g := image.NewGray(image.Rect(0, 0, src.Bounds().Dx(), src.Bounds().Dy()))
+	draw.Draw(g, g.Rect, src, src.Bounds().Min, draw.Src)
+	return board.Inject(g, n, seed)
+}
+
+// writeLine writes frames of many short lines with other light and noise each.
+// A defect is labelled from the moment that 60 % of its box is in view.
+func (o *options) writeLine() error {
+	const frames = 10 // of each line
+	r := rand.New(rand.NewPCG(o.seed, 1))
+	var l *board.Line
+	for i := range o.n {
+		if i%frames == 0 {
+			cfg := board.DefaultLine()
+			cfg.Seed = r.Uint64()
+			cfg.Light, cfg.Noise = 0.6+0.6*r.Float64(), 8*r.Float64()
+			cfg.DefectRate, cfg.MaxDefects = 0.85, 8
+			var err error
+			if l, err = board.NewLine(cfg); err != nil {
+				return err
+			}
+		}
+		n := r.Uint64N(400)
+		g := image.NewGray(image.Rect(0, 0, l.Config().Width, l.Config().Height))
+		if err := l.Gray(n, g.Pix); err != nil {
+			return err
+		}
+		boards, err := l.Truth(n)
+		if err != nil {
+			return err
+		}
+		var ds []board.Defect
+		for _, b := range boards {
+			for _, d := range b.Defects {
+				if d.Visible >= 0.6 {
+					ds = append(ds, board.Defect{Class: d.Class, Box: d.Box})
+				}
+			}
+		}
+		if err := o.write(fmt.Sprintf("%06d", i), g, ds); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write stores a picture and its labels: class, centre and size in 0..1.
+func (o *options) write(name string, g *image.Gray, ds []board.Defect) error {
+	f, err := os.Create(filepath.Join(o.out, "images", name+".png"))
+	if err != nil {
+		return err
+	}
+	enc := png.Encoder{CompressionLevel: png.BestSpeed}
+	if err := errors.Join(enc.Encode(f, g), f.Close()); err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	var s strings.Builder
+	w, h := float64(g.Rect.Dx()), float64(g.Rect.Dy())
+	for _, d := range ds {
+		fmt.Fprintf(&s, "%d %.6f %.6f %.6f %.6f\n", int(d.Class),
+			float64(d.Box.Min.X+d.Box.Max.X)/2/w, float64(d.Box.Min.Y+d.Box.Max.Y)/2/h,
+			float64(d.Box.Dx())/w, float64(d.Box.Dy())/h)
+	}
+	return os.WriteFile(filepath.Join(o.out, "labels", name+".txt"), []byte(s.String()), 0o644)
+}

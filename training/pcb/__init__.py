@@ -1,0 +1,1 @@
+"""What train.py, export.py, evaluate.py and compare.py share."""
