@@ -29,16 +29,16 @@ const (
 // self-contained. Within v1 fields are only added; consumers ignore what they
 // do not know, and every enumeration is open.
 type Detection struct {
-	Schema string `json:"schema" jsonschema:"const=vedette.detection.v1"`
-	ID     string `json:"id" jsonschema:"description=<camera>-<epoch>-<seq>-<model>; unique for ever"`
+	Schema string `json:"schema"`
+	ID     string `json:"id" jsonschema:"description=<camera>-<epoch>-<seq>-<model>\\, unique for ever"`
 	Site   string `json:"site"`
 	Camera string `json:"camera"`
-	Epoch  string `json:"epoch" jsonschema:"description=Sorts by time; changes at each (re)connect of the camera"`
+	Epoch  string `json:"epoch" jsonschema:"description=Sorts by time\\, changes at each (re)connect of the camera"`
 	Seq    uint64 `json:"seq" jsonschema:"description=Captured frames of this epoch before this one"`
-	Item   string `json:"item" jsonschema:"description=File name for image sources; else empty"`
+	Item   string `json:"item" jsonschema:"description=File name for image sources\\, else empty"`
 	// PrevSeq is the frame before this one that was sent to this model; -1 for
 	// the first of an epoch.
-	PrevSeq int64 `json:"prev_seq" jsonschema:"description=The frame before this one that was sent to this model; -1: first"`
+	PrevSeq int64 `json:"prev_seq" jsonschema:"description=The frame before this one that was sent to this model\\, -1: first"`
 
 	CaptureTime Time    `json:"capture_time"`
 	Clock       Clock   `json:"clock" jsonschema:"description=Which clock capture_time came from: host or file"`
@@ -49,7 +49,7 @@ type Detection struct {
 	Height int `json:"height" jsonschema:"description=Height of the captured frame in pixels"`
 
 	Status Status `json:"status" jsonschema:"description=ok | unfit | failed | expired"`
-	Reason string `json:"reason" jsonschema:"description=Why status is not ok; else empty"`
+	Reason string `json:"reason" jsonschema:"description=Why status is not ok\\, else empty"`
 
 	Model ModelRef `json:"model"`
 
@@ -62,7 +62,7 @@ type Detection struct {
 
 	// GapBefore counts, by reason, the captured frames between PrevSeq and Seq
 	// that this model did not see.
-	GapBefore map[string]uint64 `json:"gap_before" jsonschema:"description=Frames between prev_seq and seq that this model did not see; counted by reason"`
+	GapBefore map[string]uint64 `json:"gap_before" jsonschema:"description=Frames between prev_seq and seq that this model did not see\\, counted by reason"`
 
 	Timing Timing `json:"timing_ms"`
 }
@@ -85,7 +85,7 @@ type Object struct {
 	Label   string  `json:"label"`
 	ClassID int     `json:"class_id"`
 	Score   float64 `json:"score"`
-	Box     Box     `json:"box" jsonschema:"description=[x1; y1; x2; y2] in pixel-edge coordinates of the captured frame"`
+	Box     Box     `json:"box" jsonschema:"description=[x1\\, y1\\, x2\\, y2] in pixel-edge coordinates of the captured frame"`
 	BoxNorm Box     `json:"box_norm" jsonschema:"description=box divided by width and height"`
 }
 

@@ -37,6 +37,10 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("time %s: want RFC 3339: %w", b, err)
 	}
+	v = v.UTC()
+	if y := v.Year(); y < 0 || y > 9999 { // a zone can push it over the edge
+		return fmt.Errorf("time %s: want RFC 3339: year %d in UTC", b, y)
+	}
 	*t = At(v)
 	return nil
 }
