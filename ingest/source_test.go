@@ -71,7 +71,7 @@ func TestParseSourceRefuses(t *testing.T) {
 		"rtsp://u:geheim@host:99999/":         "the port is not one of",
 		"rtsp://u:gehe#im@host/":              "%XX",
 		"gstreamer: ":                         "write a pipeline",
-		"synthetic://line-of-parts":           "there is synthetic://bars",
+		"synthetic://line-of-parts":           "there are synthetic://bars",
 		"synthetic://bars?width=7":            "bad value of width",
 		"synthetic://bars?geheim=1":           "unknown parameter",
 		"synthetic://bars?fps=NaN":            "bad value of fps",

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/vedette-io/vedette/internal/board"
 	"github.com/vedette-io/vedette/internal/cv"
 	"github.com/vedette-io/vedette/internal/testcam/barcode"
 )
@@ -19,43 +20,95 @@ type pattern struct {
 	fps           float64
 	frames        uint64 // 0: for ever
 	seed          uint64
+	line          board.LineConfig // of the pattern "line"
 }
 
-// parsePattern reads synthetic://NAME?width=&height=&fps=&frames=&seed=. The
-// errors repeat no value, so that they need no redaction.
+// parsePattern reads synthetic://NAME?key=value&…: bars is a test card with
+// bar-coded frame numbers, line is a belt of printed circuit boards. The errors
+// repeat no value, so that they need no redaction.
 func parsePattern(u *url.URL) (pattern, error) {
-	p := pattern{name: u.Host, width: 640, height: 360, fps: 25}
-	if p.name != "bars" || (u.Path != "" && u.Path != "/") {
-		return p, fmt.Errorf("unknown pattern; there is synthetic://bars")
+	p := pattern{name: u.Host, width: 640, height: 360, fps: 25, line: board.DefaultLine()}
+	isLine := p.name == "line"
+	if isLine {
+		p.width, p.height, p.fps = p.line.Width, p.line.Height, p.line.FPS
+	}
+	if (p.name != "bars" && !isLine) || (u.Path != "" && u.Path != "/") {
+		return p, fmt.Errorf("unknown pattern; there are synthetic://bars and synthetic://line")
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return p, fmt.Errorf("the part behind ? is malformed")
 	}
 	for key, values := range query {
-		value := values[len(values)-1]
-		var err error
-		switch key {
-		case "width":
-			p.width, err = parseInt(value, 16, 16384)
-		case "height":
-			p.height, err = parseInt(value, 16, 16384)
-		case "fps":
-			if p.fps, err = strconv.ParseFloat(value, 64); err == nil && !(p.fps > 0 && p.fps <= maxFPS) {
-				err = fmt.Errorf("want more than 0 and at most %d", maxFPS)
-			}
-		case "frames":
-			p.frames, err = strconv.ParseUint(value, 10, 63)
-		case "seed":
-			p.seed, err = strconv.ParseUint(value, 10, 64)
-		default:
-			return p, fmt.Errorf("unknown parameter; known are width, height, fps, frames and seed")
+		known, err := p.set(key, values[len(values)-1])
+		if !known && isLine {
+			known, err = p.setLine(key, values[len(values)-1])
+		}
+		if !known {
+			return p, fmt.Errorf("unknown parameter; known are width, height, fps, frames and seed, and for line speed, light, noise, defects and max_defects")
 		}
 		if err != nil {
 			return p, fmt.Errorf("bad value of %s", key)
 		}
 	}
+	if isLine {
+		p.line.Width, p.line.Height, p.line.FPS, p.line.Seed = p.width, p.height, p.fps, p.seed
+		p.line.BoardWidth = min(p.line.BoardWidth, p.width*13/16)
+		p.line.BoardHeight = min(p.line.BoardHeight, p.height*13/16)
+		if _, err := board.NewLine(p.line); err != nil {
+			return p, err
+		}
+	}
 	return p, nil
+}
+
+// set takes a parameter that every pattern has.
+func (p *pattern) set(key, value string) (known bool, err error) {
+	switch key {
+	case "width":
+		p.width, err = parseInt(value, 16, 16384)
+	case "height":
+		p.height, err = parseInt(value, 16, 16384)
+	case "fps":
+		p.fps, err = parseFloat(value, maxFPS)
+		if p.fps == 0 {
+			err = fmt.Errorf("want more than 0")
+		}
+	case "frames":
+		p.frames, err = strconv.ParseUint(value, 10, 63)
+	case "seed":
+		p.seed, err = strconv.ParseUint(value, 10, 64)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+// setLine takes a parameter of the pattern "line".
+func (p *pattern) setLine(key, value string) (known bool, err error) {
+	switch key {
+	case "speed": // boards a second
+		p.line.Speed, err = parseFloat(value, 100)
+	case "light":
+		p.line.Light, err = parseFloat(value, 10)
+	case "noise":
+		p.line.Noise, err = parseFloat(value, 100)
+	case "defects": // share of boards that have some
+		p.line.DefectRate, err = parseFloat(value, 1)
+	case "max_defects":
+		p.line.MaxDefects, err = parseInt(value, 1, 50)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func parseFloat(s string, most float64) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err == nil && !(v >= 0 && v <= most) {
+		err = fmt.Errorf("want 0 to %g", most)
+	}
+	return v, err
 }
 
 func parseInt(s string, low, high int) (int, error) {
@@ -66,18 +119,19 @@ func parseInt(s string, low, high int) (int, error) {
 	return n, err
 }
 
-// synthetic generates moving colour bars with the frame's number burnt in as a
-// bar code. Frame n of a pattern always has the same pixels.
-type synthetic struct {
-	p     pattern
-	n     uint64 // of the next frame
-	start time.Time
-	line  []byte // two widths of bars, so that a row is a cut out of it
+// painter draws the frames of a pattern. Frame n always has the same pixels.
+type painter interface {
+	// paint draws frame n into dst, BGR, rows without padding.
+	paint(n uint64, dst []byte) error
 }
 
-// barColours are the eight bars of a test card, BGR.
-var barColours = [8][3]byte{{192, 192, 192}, {0, 192, 192}, {192, 192, 0}, {0, 192, 0},
-	{192, 0, 192}, {0, 0, 192}, {192, 0, 0}, {32, 32, 32}}
+// synthetic is a source that is drawn.
+type synthetic struct {
+	p       pattern
+	n       uint64 // of the next frame
+	start   time.Time
+	painter painter
+}
 
 func openSynthetic(location string) (*synthetic, error) {
 	u, err := url.Parse(location)
@@ -88,14 +142,16 @@ func openSynthetic(location string) (*synthetic, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &synthetic{p: p, start: time.Now(), line: make([]byte, 2*p.width*3)}
-	order := rand.New(rand.NewPCG(p.seed, 0)).Perm(len(barColours))
-	for x := range 2 * p.width {
-		bar := x % p.width * len(barColours) / p.width
-		if p.seed != 0 {
-			bar = order[bar]
+	s := &synthetic{p: p, start: time.Now()}
+	switch p.name {
+	case "line":
+		line, err := board.NewLine(p.line)
+		if err != nil {
+			return nil, err
 		}
-		copy(s.line[x*3:], barColours[bar][:])
+		s.painter = belt{line}
+	default:
+		s.painter = newBars(p)
 	}
 	return s, nil
 }
@@ -121,14 +177,7 @@ func (s *synthetic) picture(dst []byte) (cv.Shape, error) {
 	if len(dst) < shape.Bytes() {
 		return shape, cv.ErrTooSmall
 	}
-	frame := s.n - 1
-	stride := shape.Stride()
-	shift := int(frame*4%uint64(s.p.width)) * 3
-	for y := range shape.Height {
-		copy(dst[y*stride:(y+1)*stride], s.line[shift:])
-	}
-	barcode.Draw(dst, shape.Width, shape.Height, stride, uint32(frame))
-	return shape, nil
+	return shape, s.painter.paint(s.n-1, dst[:shape.Bytes()])
 }
 
 func (s *synthetic) fps() float64 { return s.p.fps }
@@ -136,3 +185,41 @@ func (s *synthetic) fps() float64 { return s.p.fps }
 func (s *synthetic) total() int64 { return int64(s.p.frames) }
 
 func (s *synthetic) close() error { return nil }
+
+// bars are moving colour bars with the frame's number burnt in as a bar code.
+type bars struct {
+	width, height int
+	line          []byte // two widths of bars, so that a row is a cut out of it
+}
+
+// barColours are the eight bars of a test card, BGR.
+var barColours = [8][3]byte{{192, 192, 192}, {0, 192, 192}, {192, 192, 0}, {0, 192, 0},
+	{192, 0, 192}, {0, 0, 192}, {192, 0, 0}, {32, 32, 32}}
+
+func newBars(p pattern) *bars {
+	b := &bars{width: p.width, height: p.height, line: make([]byte, 2*p.width*3)}
+	order := rand.New(rand.NewPCG(p.seed, 0)).Perm(len(barColours))
+	for x := range 2 * p.width {
+		bar := x % p.width * len(barColours) / p.width
+		if p.seed != 0 {
+			bar = order[bar]
+		}
+		copy(b.line[x*3:], barColours[bar][:])
+	}
+	return b
+}
+
+func (b *bars) paint(n uint64, dst []byte) error {
+	stride := b.width * 3
+	shift := int(n*4%uint64(b.width)) * 3
+	for y := range b.height {
+		copy(dst[y*stride:(y+1)*stride], b.line[shift:])
+	}
+	barcode.Draw(dst, b.width, b.height, stride, uint32(n))
+	return nil
+}
+
+// belt is a line of printed circuit boards.
+type belt struct{ line *board.Line }
+
+func (b belt) paint(n uint64, dst []byte) error { return b.line.BGR(n, dst) }

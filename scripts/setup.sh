@@ -21,6 +21,7 @@ if [ "${1:-}" != --no-cv ]; then
   command -v g++ >/dev/null || missing+=(g++)
   command -v pkg-config >/dev/null || missing+=(pkg-config)
   { command -v pkg-config >/dev/null && pkg-config --exists opencv4; } || missing+=(libopencv-dev)
+  { command -v pkg-config >/dev/null && pkg-config --exists libavcodec libavformat; } || missing+=(libavcodec-dev libavformat-dev)
   command -v ffmpeg >/dev/null || missing+=(ffmpeg)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
