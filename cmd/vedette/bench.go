@@ -232,7 +232,7 @@ func (b *benchmark) parts(ctx context.Context) error {
 		return nil
 	}
 	modes := []string{modeEngine, modeDecode, modeResize, modePostprocess}
-	fps := map[string][]float64{}
+	fps, cpu := map[string][]float64{}, map[string][]float64{}
 	for range b.o.rounds {
 		for _, mode := range modes {
 			var (
@@ -251,12 +251,12 @@ func (b *benchmark) parts(ctx context.Context) error {
 				return err
 			}
 			fps[mode] = append(fps[mode], r.fps())
+			cpu[mode] = append(cpu[mode], r.cpuMillis())
 		}
 	}
 	for _, mode := range modes {
-		rate := bench.Median(fps[mode])
 		b.report.Parts = append(b.report.Parts, benchPart{
-			Name: mode, FPS: round(rate, 1), CoreMillis: round(1000*float64(b.report.Machine.Cores)/rate, 3),
+			Name: mode, FPS: round(bench.Median(fps[mode]), 1), CPUMillis: round(bench.Median(cpu[mode]), 3),
 		})
 	}
 	return nil
