@@ -76,8 +76,12 @@ func (l *layout) place(s shape, net uint16) bool {
 func (l *layout) plane() {
 	hw, hh := between(l.r, 50, 280), between(l.r, 50, 280)
 	s := shape(pad{c: l.anywhere(), hw: hw, hh: hh, chamfer: between(l.r, 0, 0.7) * min(hw, hh)})
-	if chance(l.r, 0.3) {
+	switch k := l.r.Float64(); {
+	case k < 0.25:
 		s = capsule{a: l.anywhere(), b: l.anywhere(), r: between(l.r, 40, 160)}
+	case k < 0.45:
+		p := l.anywhere()
+		s = capsule{a: p, b: p, r: between(l.r, 60, 280)}
 	}
 	l.each(s, 0, func(i int, _ float64) bool { l.px[i], l.net[i] = 1, 1; return true })
 }
@@ -227,6 +231,9 @@ func (l *layout) arc() {
 // drill cuts a clean hole or slot into a plane or a pad.
 func (l *layout) drill() {
 	p, r := l.anywhere(), between(l.r, 8, 24)
+	if chance(l.r, 0.25) {
+		r = between(l.r, 24, 110)
+	}
 	s := capsule{p, p, r}
 	if chance(l.r, 0.3) {
 		s.b = p.add(direction(float64(l.r.IntN(4)) * math.Pi / 2).mul(between(l.r, 5, 20)))

@@ -1,11 +1,17 @@
 package board
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // rough makes edges as uneven as those of a binarised photograph: the picture
 // is blurred, a noise that changes from pixel to pixel and one that changes
 // slowly are added, and it is cut at half again.
 func rough(c *canvas, r *rand.Rand) {
+	if chance(r, 0.6) {
+		wave(c, r)
+	}
 	fine, slow := between(r, 0.05, 0.32), between(r, 0, 0.22)
 	cell := intBetween(r, 3, 9)
 	gw := c.w/cell + 2
@@ -53,4 +59,30 @@ func blur(c *canvas) []float32 {
 		}
 	}
 	return out
+}
+
+// wave moves every pixel a little, neighbours alike, so that straight edges
+// run unevenly, as those of an etched board or of a camera that counts lines.
+func wave(c *canvas, r *rand.Rand) {
+	cell := between(r, 10, 50)
+	ax, ay := between(r, 0, 2), between(r, 0, 2)
+	gw, gh := int(float64(c.w)/cell)+2, int(float64(c.h)/cell)+2
+	grid := make([]point, gw*gh)
+	for i := range grid {
+		grid[i] = point{between(r, -ax, ax), between(r, -ay, ay)}
+	}
+	src := slices.Clone(c.px)
+	for y := range c.h {
+		gy := float64(y) / cell
+		row := grid[int(gy)*gw:]
+		fy := gy - float64(int(gy))
+		for x := range c.w {
+			gx := float64(x) / cell
+			k, fx := int(gx), gx-float64(int(gx))
+			d := lerp(lerp(row[k], row[k+1], fx), lerp(row[k+gw], row[k+gw+1], fx), fy)
+			sx := min(c.w-1, max(0, int(float64(x)+d.x+0.5)))
+			sy := min(c.h-1, max(0, int(float64(y)+d.y+0.5)))
+			c.px[y*c.w+x] = src[sy*c.w+sx]
+		}
+	}
 }
