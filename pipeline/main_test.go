@@ -48,7 +48,6 @@ type rig struct {
 	done   chan error
 	stop   func() error
 	ended  bool
-	fds    int
 
 	mu     sync.Mutex
 	out    []*vedette.Detection
@@ -127,7 +126,7 @@ func (r *rig) wait() error {
 	select {
 	case err := <-r.done:
 		r.done <- err
-		return err
+		return errors.Join(err, r.drain()) // the last results are on their way here
 	case <-time.After(time.Minute):
 		r.t.Fatal("the pipeline does not end")
 		return nil
@@ -156,9 +155,16 @@ func (r *rig) end() {
 			}
 		}
 	}
-	if err := errors.Join(r.stop(), r.Close()); err != nil {
+	if err := errors.Join(r.drain(), r.Close()); err != nil {
 		r.t.Errorf("close: %v", err)
 	}
+}
+
+// drain takes what was published and has not come here yet.
+func (r *rig) drain() error {
+	stop := r.stop
+	r.stop = func() error { return nil }
+	return stop()
 }
 
 // of returns what was published for a camera so far; "" is all.
