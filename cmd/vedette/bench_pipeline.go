@@ -37,7 +37,7 @@ func benchModel(j *benchJob) (pipeline.Model, error) {
 			Name: "images", Width: 128, Height: 128, Layout: models.NCHW, Color: models.BGR,
 			Resize: models.Letterbox, Interpolation: models.Linear, Scale: 1. / 255, Type: models.Float32,
 		},
-		Output: models.Output{Decoder: "classify"},
+		Output: models.Output{Decoder: "classify", Softmax: true},
 	}
 	for i := range 10 {
 		m.Labels = append(m.Labels, fmt.Sprintf("class-%d", i))
