@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,10 +21,17 @@ type Bus struct {
 	log      *slog.Logger
 	server   *embedded // nil with an external server
 	frames   *nats.Conn
+	tensors  *nats.Conn
 	control  *nats.Conn
 	js       jetstream.JetStream
 	subjects vedette.Subjects
 	counters Counters
+	limits   atomic.Pointer[Limits] // of the stream of detections, once ensured
+	outage   outage
+	closing  sync.Once
+
+	mu      sync.Mutex
+	senders map[*FrameSender]struct{}
 }
 
 // Counters of what went wrong on the bus.
@@ -31,50 +39,70 @@ type Counters struct {
 	Disconnects, Reconnects, SlowConsumers, Errors atomic.Uint64
 }
 
-// Start starts or reaches the server and connects to it.
+// Start starts or reaches the server and connects to it. ctx bounds the start.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Bus{log: log, subjects: vedette.Subjects{Prefix: cfg.Prefix}}
+	b := &Bus{log: log, subjects: vedette.Subjects{Prefix: cfg.Prefix}, senders: map[*FrameSender]struct{}{}}
+	b.outage.reset()
 	if cfg.URL == "" {
 		var err error
-		if b.server, err = startServer(cfg); err != nil {
+		if b.server, err = startServer(ctx, cfg, log); err != nil {
 			return nil, err
 		}
 	}
-	var err error
-	// A frame that could not be sent at once is stale: nothing is buffered.
-	if b.frames, err = b.connect(ctx, cfg, "frames", nats.ReconnectBufSize(-1)); err == nil {
-		b.control, err = b.connect(ctx, cfg, "control")
-	}
-	if err == nil {
-		b.js, err = jetstream.New(b.control)
-	}
-	if err != nil {
+	if err := b.connectAll(ctx, cfg); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
+func (b *Bus) connectAll(ctx context.Context, cfg Config) error {
+	var err error
+	if b.frames, err = b.connect(ctx, cfg, "frames",
+		// A frame that could not be sent at once is stale: nothing is buffered.
+		nats.ReconnectBufSize(-1),
+		nats.ReconnectHandler(func(*nats.Conn) { b.reconnected("frames"); b.resendFrames() }),
+	); err != nil {
+		return err
+	}
+	// Tensors are half a megabyte each: on the connection of detections they
+	// would stand in their way.
+	if b.tensors, err = b.connect(ctx, cfg, "tensors",
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.disconnected("tensors", err); b.outage.reset() }),
+	); err != nil {
+		return err
+	}
+	if b.control, err = b.connect(ctx, cfg, "control"); err != nil {
+		return err
+	}
+	b.js, err = jetstream.New(b.control)
+	return err
+}
+
+func (b *Bus) disconnected(name string, err error) {
+	if err != nil {
+		b.counters.Disconnects.Add(1)
+		b.log.Warn("bus connection lost; trying again", "connection", name, "error", err)
+	}
+}
+
+func (b *Bus) reconnected(name string) {
+	b.counters.Reconnects.Add(1)
+	b.log.Info("bus connection is back", "connection", name)
+}
+
 // connect makes one connection that never gives up once it stood.
-func (b *Bus) connect(_ context.Context, cfg Config, name string, extra ...nats.Option) (*nats.Conn, error) {
+func (b *Bus) connect(ctx context.Context, cfg Config, name string, extra ...nats.Option) (*nats.Conn, error) {
 	opts := append([]nats.Option{
 		nats.Name("vedette " + name),
 		nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				b.counters.Disconnects.Add(1)
-				b.log.Warn("bus connection lost; trying again", "connection", name, "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) {
-			b.counters.Reconnects.Add(1)
-			b.log.Info("bus connection is back", "connection", name)
-		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.disconnected(name, err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { b.reconnected(name) }),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrSlowConsumer) {
 				b.counters.SlowConsumers.Add(1)
@@ -95,11 +123,30 @@ func (b *Bus) connect(_ context.Context, cfg Config, name string, extra ...nats.
 	if err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect(cfg.URL, append(opts, login...)...)
-	if err != nil {
-		return nil, connectError(cfg.URL, err)
+	// A server that accepts and says nothing must not hold up an interrupt.
+	type result struct {
+		nc  *nats.Conn
+		err error
 	}
-	return nc, nil
+	connected := make(chan result, 1)
+	go func() {
+		nc, err := nats.Connect(cfg.URL, append(opts, login...)...)
+		connected <- result{nc, err}
+	}()
+	select {
+	case r := <-connected:
+		if r.err != nil {
+			return nil, connectError(cfg.URL, r.err)
+		}
+		return r.nc, nil
+	case <-ctx.Done():
+		go func() {
+			if r := <-connected; r.err == nil {
+				r.nc.Close()
+			}
+		}()
+		return nil, context.Cause(ctx)
+	}
 }
 
 // connectError says what to check when a server cannot be used.
@@ -116,29 +163,6 @@ func connectError(rawURL string, err error) error {
 		return fmt.Errorf("NATS server %s cannot be reached: check the address and that it runs", server)
 	}
 	return fmt.Errorf("NATS server %s: %w", server, err)
-}
-
-func (c Config) login() ([]nats.Option, error) {
-	var opts []nats.Option
-	switch {
-	case c.User != "":
-		opts = append(opts, nats.UserInfo(c.User, c.Password))
-	case c.NKey != "":
-		o, err := nats.NkeyOptionFromSeed(c.NKey)
-		if err != nil {
-			return nil, fmt.Errorf("%w: nkey file %s: %w", ErrConfig, c.NKey, err)
-		}
-		opts = append(opts, o)
-	case c.Creds != "":
-		opts = append(opts, nats.UserCredentials(c.Creds))
-	}
-	if c.CA != "" {
-		opts = append(opts, nats.RootCAs(c.CA))
-	}
-	if c.Cert != "" {
-		opts = append(opts, nats.ClientCert(c.Cert, c.Key))
-	}
-	return opts, nil
 }
 
 // Subjects builds the subjects of this site.
@@ -160,19 +184,23 @@ func (b *Bus) Address() string {
 // does not wrap (the micro services API, plain subscriptions).
 func (b *Bus) Conn() *nats.Conn { return b.control }
 
-// Close flushes and ends the connections and the embedded server.
+// Close flushes and ends the connections and the embedded server. It is
+// idempotent.
 func (b *Bus) Close() error {
-	for _, nc := range []*nats.Conn{b.frames, b.control} {
-		if nc == nil {
-			continue
+	var err error
+	b.closing.Do(func() {
+		for _, nc := range []*nats.Conn{b.frames, b.tensors, b.control} {
+			if nc == nil {
+				continue
+			}
+			if nc.IsConnected() {
+				_ = nc.FlushTimeout(flushTimeout) // what cannot be flushed is lost either way
+			}
+			nc.Close()
 		}
-		if nc.IsConnected() {
-			_ = nc.FlushTimeout(time.Second) // what cannot be flushed is lost either way
+		if b.server != nil {
+			err = b.server.close()
 		}
-		nc.Close()
-	}
-	if b.server != nil {
-		return b.server.close()
-	}
-	return nil
+	})
+	return err
 }

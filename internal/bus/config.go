@@ -2,8 +2,8 @@
 // JetStream, or an external one; the hops between the stages; and the one
 // writer of detections.
 //
-// Frame references travel on a connection of their own, so that a flood of
-// frames cannot cut off detections and control.
+// Frame references, tensors, and detections with control travel on a connection
+// each, so that a flood of one cannot hold up or cut off the others.
 package bus
 
 import (
@@ -11,8 +11,11 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/vedette-io/vedette"
 )
@@ -35,6 +38,8 @@ const (
 	maxPayload = 8 << 20
 	// connectTimeout bounds each attempt to reach a server.
 	connectTimeout = 5 * time.Second
+	// flushTimeout bounds what Close waits for each connection.
+	flushTimeout = time.Second
 )
 
 // Config chooses the server. The zero value is an embedded server that nobody
@@ -111,11 +116,56 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// login turns the files and names of the configuration into options. Files that
+// cannot be read are the configuration's fault, not the server's.
+func (c Config) login() ([]nats.Option, error) {
+	var opts []nats.Option
+	readable := func(what, file string) error {
+		f, err := os.Open(file)
+		if err != nil {
+			return fmt.Errorf("%w: %s file %s: %w", ErrConfig, what, file, cause(err))
+		}
+		return f.Close()
+	}
+	switch {
+	case c.User != "":
+		opts = append(opts, nats.UserInfo(c.User, c.Password))
+	case c.NKey != "":
+		if err := readable("nkey", c.NKey); err != nil {
+			return nil, err
+		}
+		o, err := nats.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("%w: nkey file %s: no NKey seed (a line that begins with SU) in it", ErrConfig, c.NKey)
+		}
+		opts = append(opts, o)
+	case c.Creds != "":
+		if err := readable("creds", c.Creds); err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.UserCredentials(c.Creds))
+	}
+	if c.CA != "" {
+		if err := readable("ca", c.CA); err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.RootCAs(c.CA))
+	}
+	if c.Cert != "" {
+		if err := errors.Join(readable("cert", c.Cert), readable("key", c.Key)); err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.ClientCert(c.Cert, c.Key))
+	}
+	return opts, nil
+}
+
 // redactURL hides the password of a server's URL.
 func redactURL(s string) string {
-	u, err := url.Parse(strings.TrimSpace(s))
-	if err != nil {
-		return "(not a URL)"
+	s = strings.TrimSpace(s)
+	u, err := url.Parse(s)
+	if err != nil || (u.Host == "" && strings.Contains(s, "@")) {
+		return "(not a URL)" // it may well hold a password
 	}
 	return u.Redacted()
 }

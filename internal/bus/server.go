@@ -1,37 +1,54 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 )
 
-// readyTimeout bounds the start of the embedded server, which reads its store.
-const readyTimeout = 30 * time.Second
+// Times of the embedded server.
+const (
+	// readyTimeout bounds its start, which reads the store.
+	readyTimeout = 30 * time.Second
+	// healPause is how often a store that could not be written is tried again.
+	healPause = 2 * time.Second
+	// healSpace is how much must be free again before JetStream is restarted,
+	// so that it does not fail again at once.
+	healSpace = 4 << 20
+)
 
 // embedded is a NATS server in this process.
 type embedded struct {
 	server *server.Server
+	log    *serverLog
 	store  string
 	temp   bool
 	lock   *os.File
+	// jetStream is how JetStream is started again.
+	jetStream server.JetStreamConfig
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
 }
 
 // startServer starts the embedded server of cfg.
-func startServer(cfg Config) (*embedded, error) {
-	e := &embedded{store: cfg.Store}
+func startServer(ctx context.Context, cfg Config, log *slog.Logger) (*embedded, error) {
+	e := &embedded{store: cfg.Store, log: newServerLog(log)}
 	if err := e.prepareStore(); err != nil {
 		return nil, err
 	}
 	opts := &server.Options{
-		ServerName: "vedette", NoSigs: true, NoLog: true,
+		ServerName: "vedette", NoSigs: true,
 		JetStream: true, StoreDir: e.store, JetStreamMaxStore: cfg.MaxStore,
 		MaxPayload: maxPayload, MaxPending: 64 << 20,
 		DisableJetStreamBanner: true,
@@ -46,15 +63,94 @@ func startServer(cfg Config) (*embedded, error) {
 		return nil, errors.Join(fmt.Errorf("embedded NATS server: %w", err), e.close())
 	}
 	e.server = s
-	s.Start()
-	if !s.ReadyForConnections(readyTimeout) || !s.JetStreamEnabled() {
-		return nil, errors.Join(fmt.Errorf("embedded NATS server: its store %s cannot be used: check that the folder can be written and the disk is not full", e.store), e.close())
+	s.SetLoggerV2(e.log, false, false, false)
+	e.wg.Go(s.Start)
+	if err := e.ready(ctx, cfg.Listen); err != nil {
+		return nil, errors.Join(err, e.close())
 	}
+	e.jetStream = *s.JetStreamConfig()
+	e.jetStream.StoreDir = e.store
+	healing, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	e.wg.Go(func() { e.heal(healing, log) })
 	return e, nil
 }
 
-// listenOptions takes the address, and checks first that it is free: the
-// server itself would only log that it is not.
+// ready waits until the server can be used, or knows why it never will be.
+func (e *embedded) ready(ctx context.Context, listen string) error {
+	const look = 50 * time.Millisecond
+	for range readyTimeout / look {
+		ok := e.server.ReadyForConnections(look)
+		select {
+		case reason := <-e.log.fatal:
+			if e.server.JetStreamEnabled() {
+				return fmt.Errorf("%w: listen %s: %s", ErrConfig, listen, reason)
+			}
+			return fmt.Errorf("%w: store %s: %s", ErrConfig, e.store, reason)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+		if ok && e.server.JetStreamEnabled() {
+			return nil
+		}
+	}
+	return fmt.Errorf("embedded NATS server: not ready after %s; its store is %s", readyTimeout, e.store)
+}
+
+// heal restarts JetStream after the disk was full. The server stops writing to
+// a stream after the first failed write, for good, so that nobody takes it for
+// stored; the connections stay.
+func (e *embedded) heal(ctx context.Context, log *slog.Logger) {
+	for {
+		select {
+		case <-e.log.frozen:
+		case <-ctx.Done():
+			return
+		}
+		log.Error("the store cannot be written; results are published but not stored", "store", e.store)
+		for restarted := false; !restarted; {
+			select {
+			case <-time.After(healPause):
+			case <-ctx.Done():
+				return
+			}
+			if !e.hasSpace() {
+				continue
+			}
+			select { // what was reported before the restart is dealt with
+			case <-e.log.frozen:
+			default:
+			}
+			if err := e.restartJetStream(); err != nil {
+				log.Warn("the store cannot be used yet", "store", e.store, "error", err)
+				continue
+			}
+			restarted = true
+			log.Info("the store can be written again", "store", e.store)
+		}
+	}
+}
+
+func (e *embedded) restartJetStream() error {
+	if err := e.server.DisableJetStream(); err != nil {
+		return err
+	}
+	return e.server.EnableJetStream(&e.jetStream)
+}
+
+// hasSpace reports whether the store takes a few megabytes more.
+func (e *embedded) hasSpace() bool {
+	f, err := os.CreateTemp(e.store, "space-*")
+	if err != nil {
+		return false
+	}
+	err = unix.Fallocate(int(f.Fd()), 0, 0, healSpace)
+	return errors.Join(err, f.Close(), os.Remove(f.Name())) == nil
+}
+
+// listenOptions takes the address, and checks first that it is free, for a
+// message that says what to do.
 func listenOptions(opts *server.Options, addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -68,6 +164,9 @@ func listenOptions(opts *server.Options, addr string) error {
 		return err
 	}
 	opts.Host, opts.Port = actual.IP.String(), actual.Port
+	if _, port, _ := net.SplitHostPort(addr); port == "0" {
+		opts.Port = server.RANDOM_PORT // the one just tried may be taken by now
+	}
 	return nil
 }
 
@@ -85,27 +184,29 @@ func (e *embedded) prepareStore() error {
 	}
 	lock, err := os.OpenFile(filepath.Join(e.store, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return fmt.Errorf("%w: store %s: cannot write there: %w", ErrConfig, e.store, cause(err))
+		return errors.Join(fmt.Errorf("%w: store %s: cannot write there: %w", ErrConfig, e.store, cause(err)), e.close())
 	}
 	e.lock = lock
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		held, _ := os.ReadFile(lock.Name())
-		lock.Close()
-		e.lock = nil
-		return fmt.Errorf("%w: store %s is in use by another vedette (process %s): stop it, or give this one another bus.store", ErrConfig, e.store, held)
+		return errors.Join(fmt.Errorf("%w: store %s is in use by another vedette (process %s): stop it, or give this one another bus.store", ErrConfig, e.store, held), e.close())
 	}
-	// A full disk shows here, before JetStream would hide it in a state.
-	probe := strconv.Itoa(os.Getpid())
-	if err := lock.Truncate(0); err == nil {
-		_, err = lock.WriteAt([]byte(probe), 0)
-	}
-	if err == nil {
-		err = lock.Sync()
-	}
-	if err != nil {
+	if err := claim(lock); err != nil {
 		return errors.Join(fmt.Errorf("%w: store %s: cannot write there: %w", ErrConfig, e.store, cause(err)), e.close())
 	}
 	return nil
+}
+
+// claim writes this process into the lock file. A full or read-only disk shows
+// here, before JetStream would hide it in a state.
+func claim(lock *os.File) error {
+	if err := lock.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		return err
+	}
+	return lock.Sync()
 }
 
 // cause strips the path from an error that is about to be named beside it.
@@ -126,10 +227,14 @@ func (e *embedded) address() string {
 }
 
 func (e *embedded) close() error {
+	if e.cancel != nil {
+		e.cancel()
+	}
 	if e.server != nil {
 		e.server.Shutdown()
 		e.server.WaitForShutdown()
 	}
+	e.wg.Wait()
 	var err error
 	if e.lock != nil {
 		err = e.lock.Close()

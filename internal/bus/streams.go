@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Limits bound a stream; what is older or too much is dropped.
+// Limits bound a stream; what is older or too much is dropped. Zero is no
+// limit.
 type Limits struct {
 	Age   time.Duration
 	Bytes int64
@@ -23,6 +25,12 @@ func DefaultDetectionLimits() Limits { return Limits{Age: 24 * time.Hour, Bytes:
 // the expected sequence.
 const duplicateWindow = 30 * time.Second
 
+// Codes of the broker that the client library has no names for.
+const (
+	errNoStorage jetstream.ErrorCode = 10047 // limits beyond what it may store
+	errOverlap   jetstream.ErrorCode = 10065 // subjects belong to another stream
+)
+
 // EnsureDetections creates the stream of detections, or brings the limits of
 // an existing one up to date. One that exists with settings that cannot be
 // changed safely is an error that names them.
@@ -31,9 +39,20 @@ func (b *Bus) EnsureDetections(ctx context.Context, limits Limits) error {
 		Name: b.subjects.Stream("detections"), Subjects: []string{b.subjects.Detections()},
 		Description: "results of every camera and model, in frame order",
 		Storage:     jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxAge: limits.Age, MaxBytes: limits.Bytes, Duplicates: min(duplicateWindow, limits.Age), AllowDirect: true,
+		MaxAge: limits.Age, MaxBytes: limits.Bytes, Duplicates: duplicateWindow, AllowDirect: true,
+		MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
 	}
-	return b.ensureStream(ctx, want)
+	if limits.Age > 0 {
+		want.Duplicates = min(duplicateWindow, limits.Age)
+	}
+	if limits.Bytes == 0 {
+		want.MaxBytes = -1
+	}
+	if err := b.ensureStream(ctx, want); err != nil {
+		return err
+	}
+	b.limits.Store(&limits)
+	return nil
 }
 
 func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
@@ -43,12 +62,12 @@ func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig) err
 			return nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // made by another meanwhile
-			return fmt.Errorf("create stream %s: %w", want.Name, err)
+			return streamError("create stream", want, err)
 		}
 		stream, err = b.js.Stream(ctx, want.Name)
 	}
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", want.Name, err)
+		return streamError("stream", want, err)
 	}
 	have := stream.CachedInfo().Config
 	if err := differences(have, want); err != nil {
@@ -59,10 +78,25 @@ func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig) err
 	}
 	have.MaxAge, have.MaxBytes, have.Duplicates, have.AllowDirect = want.MaxAge, want.MaxBytes, want.Duplicates, want.AllowDirect
 	if _, err := b.js.UpdateStream(ctx, have); err != nil {
-		return fmt.Errorf("update the limits of stream %s: %w", want.Name, err)
+		return streamError("update the limits of stream", want, err)
 	}
 	b.log.Info("stream limits updated", "stream", want.Name, "age", want.MaxAge, "bytes", want.MaxBytes)
 	return nil
+}
+
+// streamError says what to do about what the broker refuses.
+func streamError(doing string, want jetstream.StreamConfig, err error) error {
+	var api *jetstream.APIError
+	switch {
+	case errors.As(err, &api) && api.ErrorCode == errNoStorage:
+		return fmt.Errorf("%w: %s %s: its limit of %s is more than the NATS server may store: lower the stream's retention or raise the server's storage (bus.max_store)",
+			ErrConfig, doing, want.Name, humanize.IBytes(uint64(max(want.MaxBytes, 0))))
+	case errors.As(err, &api) && api.ErrorCode == errOverlap:
+		return fmt.Errorf("%w: %s %s: another stream takes %v already: remove that one, or choose another bus.prefix", ErrConfig, doing, want.Name, want.Subjects)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("%w: %s %s: the NATS server has no JetStream for this login: enable it (nats-server --jetstream)", ErrConfig, doing, want.Name)
+	}
+	return fmt.Errorf("%s %s: %w", doing, want.Name, err)
 }
 
 // differences reports the settings that decide what a stream is.
@@ -77,8 +111,14 @@ func differences(have, want jetstream.StreamConfig) error {
 	differ("storage", have.Storage, want.Storage)
 	differ("retention", have.Retention, want.Retention)
 	differ("discard", have.Discard, want.Discard)
+	differ("the limit of messages", have.MaxMsgs, want.MaxMsgs)
+	differ("the limit of messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	differ("the limit of a message's size", have.MaxMsgSize, want.MaxMsgSize)
+	differ("no_ack", have.NoAck, want.NoAck)
+	differ("sealed", have.Sealed, want.Sealed)
+	differ("being a mirror", have.Mirror != nil, false)
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("stream %s exists with other settings: %w: rename or remove it, or choose another bus.prefix", have.Name, errors.Join(errs...))
+	return fmt.Errorf("%w: stream %s exists with other settings: %w: rename or remove it, or choose another bus.prefix", ErrConfig, have.Name, errors.Join(errs...))
 }

@@ -10,16 +10,26 @@ import (
 )
 
 // SubscribeDetections calls handler for each detection published from now on,
-// one after the other, and keeps what the handler has not taken yet in memory.
-// It is meant for a command that prints them; stop waits for what was received.
+// one after the other, each once and in order for each camera and model, and
+// keeps what the handler has not taken yet in memory. It is meant for a command
+// that prints them; stop waits until the handler has taken what was received.
 func (b *Bus) SubscribeDetections(handler func(d *vedette.Detection, raw []byte)) (stop func() error, err error) {
-	done := make(chan struct{})
+	type place struct {
+		epoch string
+		seq   uint64
+	}
+	latest := map[string]place{} // by subject
 	sub, err := b.control.Subscribe(b.subjects.Detections(), func(m *nats.Msg) {
 		var d vedette.Detection
 		if err := json.Unmarshal(m.Data, &d); err != nil {
 			b.log.Warn("detection not understood", "subject", m.Subject, "error", err)
 			return
 		}
+		// The writer repeats a message whose acknowledgement was lost.
+		if p, seen := latest[m.Subject]; seen && p.epoch == d.Epoch && d.Seq <= p.seq {
+			return
+		}
+		latest[m.Subject] = place{d.Epoch, d.Seq}
 		handler(&d, m.Data)
 	})
 	if err != nil {
@@ -28,6 +38,7 @@ func (b *Bus) SubscribeDetections(handler func(d *vedette.Detection, raw []byte)
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, err
 	}
+	done := make(chan struct{})
 	sub.SetClosedHandler(func(string) { close(done) })
 	return func() error {
 		if err := sub.Drain(); err != nil {

@@ -5,38 +5,55 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vedette-io/vedette"
 )
 
-// Limits of the detection writer.
-const (
-	// writerQueue is how many detections wait per subject. A broker that is
-	// away thereby slows the owner, whose frames then are dropped or held back
-	// as their camera's delivery says, and memory stays bounded.
-	writerQueue = 64
-	// ackWait bounds one attempt to store a message.
-	ackWait = 5 * time.Second
-	// retryPause is the pause before a message is tried again.
-	retryPause = 200 * time.Millisecond
-)
+// writerQueue is how many detections wait per subject. A broker that is away
+// thereby slows the owner, whose frames then are dropped or held back as their
+// camera's delivery says, and memory stays bounded.
+const writerQueue = 64
+
+// writerTimes are the writer's patience.
+type writerTimes struct {
+	ack   time.Duration // one attempt to store a message
+	pause time.Duration // before the next attempt
+	// grace is how long a store that refuses, while the broker is there, is
+	// tried before messages are published without being stored.
+	grace time.Duration
+	// probe is how often such a store is tried again, and probeAck how long.
+	probe, probeAck time.Duration
+	// fence is how long a writer that was overtaken by another keeps quiet.
+	fence time.Duration
+}
+
+func defaultWriterTimes() writerTimes {
+	return writerTimes{
+		ack: 3 * time.Second, pause: 200 * time.Millisecond, grace: 5 * time.Second,
+		probe: 5 * time.Second, probeAck: 500 * time.Millisecond, fence: 10 * time.Second,
+	}
+}
 
 // DetectionWriter publishes detections, in order for each subject and each
 // once. JetStream accepts a message only if the subject's last message is the
 // one this writer knows (Nats-Expected-Last-Subject-Sequence), so a second
 // writer is refused and a repetition after a lost acknowledgement is noticed.
 // Subscribers that listen live, without the stream, may see a repetition.
+//
+// While the broker is away the writer waits for it, and so do its callers.
+// While the broker is there and cannot store (a full disk), messages are
+// published to who listens live, and the store is tried again and again.
 type DetectionWriter struct {
 	bus      *Bus
 	stream   string
+	times    writerTimes
 	degraded atomic.Bool
+	probeAt  atomic.Int64 // Unix nanoseconds; when the store is tried again
 
 	mu       sync.Mutex
 	subjects map[string]*subjectWriter
@@ -49,32 +66,31 @@ type DetectionWriter struct {
 // NewDetectionWriter makes a writer into the stream of detections, which must
 // exist ([Bus.EnsureDetections]).
 func (b *Bus) NewDetectionWriter() *DetectionWriter {
-	w := &DetectionWriter{bus: b, stream: b.subjects.Stream("detections"), subjects: map[string]*subjectWriter{}}
+	w := &DetectionWriter{
+		bus: b, stream: b.subjects.Stream("detections"), times: defaultWriterTimes(),
+		subjects: map[string]*subjectWriter{},
+	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
 }
 
-// Degraded says that the last message was published but could not be stored,
-// for example because the disk is full.
+// Degraded says that messages are published but not stored, for example
+// because the disk is full. The writer finds out by itself when that ends.
 func (w *DetectionWriter) Degraded() bool { return w.degraded.Load() }
 
-// Write queues d, whose PublishTime is the caller's. done is called, in order
-// for each subject, once it is stored, once it is published but the store
-// refuses it ([DetectionWriter.Degraded] says so then), or with an error once
-// it never will be published. Write blocks while the subject's queue is full.
+// Write queues d, whose PublishTime is the caller's. done is called once, in
+// order for each subject, from the writer's goroutine: when d is stored, when
+// it is published but the store refuses it ([DetectionWriter.Degraded] says so
+// then), or with an error when it never will be published. A detection that
+// the stream has already counts as stored. Write blocks while the subject's
+// queue is full.
 func (w *DetectionWriter) Write(ctx context.Context, d *vedette.Detection, done func(error)) {
 	s, err := w.subject(w.bus.subjects.Detection(d.Camera, d.Model.Name))
 	if err != nil {
 		done(err)
 		return
 	}
-	select {
-	case s.queue <- queued{d, done}:
-	case <-ctx.Done():
-		done(context.Cause(ctx))
-	case <-w.ctx.Done():
-		done(errClosed)
-	}
+	s.enqueue(ctx, queued{d, done})
 }
 
 var errClosed = errors.New("the detection writer is closed")
@@ -94,12 +110,18 @@ func (w *DetectionWriter) subject(name string) (*subjectWriter, error) {
 	return s, nil
 }
 
-// Close gives up what is still queued. Finish the owners first.
+// Close gives up what is still queued, with an error to each done. Finish the
+// owners first.
 func (w *DetectionWriter) Close() error {
+	w.cancel() // lets go of writers that wait
 	w.mu.Lock()
 	w.closed = true
+	subjects := w.subjects
+	w.subjects = nil
 	w.mu.Unlock()
-	w.cancel()
+	for _, s := range subjects {
+		s.close()
+	}
 	w.wg.Wait()
 	return nil
 }
@@ -130,136 +152,24 @@ func (w *DetectionWriter) last(ctx context.Context, subject string) (*jetstream.
 	return msg, err
 }
 
-// queued is one detection on its way.
-type queued struct {
-	d    *vedette.Detection
-	done func(error)
-}
-
-// subjectWriter writes one subject.
-type subjectWriter struct {
-	w       *DetectionWriter
-	subject string
-	queue   chan queued
-	// last is the stream sequence of the subject's last message, once known.
-	last  uint64
-	known bool
-}
-
-func (s *subjectWriter) run() {
-	for {
-		select {
-		case q := <-s.queue:
-			q.done(s.write(q.d))
-		case <-s.w.ctx.Done():
-			for {
-				select {
-				case q := <-s.queue:
-					q.done(errClosed)
-				default:
-					return
-				}
-			}
-		}
+// degrade begins, or goes on, to publish without storing.
+func (w *DetectionWriter) degrade(subject string, err error) {
+	w.probeAt.Store(time.Now().Add(w.times.probe).UnixNano())
+	if !w.degraded.Swap(true) {
+		w.bus.log.Error("detections are published but not stored", "subject", subject, "error", err)
 	}
 }
 
-// write stores one detection, again and again until the broker has it or
-// refuses it for good.
-func (s *subjectWriter) write(d *vedette.Detection) error {
-	data, err := json.Marshal(d)
-	if err != nil {
-		return fmt.Errorf("detection %s: %w", d.ID, err)
-	}
-	msg := &nats.Msg{Subject: s.subject, Data: data, Header: cloudEvent(d)}
-	for attempt := 0; ; attempt++ {
-		if attempt > 0 {
-			select {
-			case <-time.After(retryPause):
-			case <-s.w.ctx.Done():
-				return errClosed
-			}
-		}
-		if !s.known {
-			landed, err := s.learn(d.ID)
-			if err != nil {
-				s.w.bus.log.Warn("detection stream not reached; trying again", "subject", s.subject, "error", err)
-				continue
-			}
-			if landed && attempt > 0 {
-				return nil
-			}
-		}
-		ack, err := s.publish(msg, d.ID)
-		if err == nil {
-			s.last = ack.Sequence
-			s.w.degraded.Store(false)
-			return nil
-		}
-		var api *jetstream.APIError
-		switch {
-		case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
-			// Either our own message landed and its acknowledgement was lost,
-			// or somebody else writes here.
-			landed, lerr := s.learn(d.ID)
-			if lerr != nil {
-				continue
-			}
-			if landed {
-				return nil
-			}
-			if attempt > 0 {
-				return fmt.Errorf("%w: %s", ErrSecondWriter, s.subject)
-			}
-		case errors.As(err, &api):
-			// Live subscribers have it; the store does not want it.
-			if !s.w.degraded.Swap(true) {
-				s.w.bus.log.Error("detections are published but not stored", "subject", s.subject, "error", err)
-			}
-			s.known = false
-			return nil
-		default: // lost connection, or no answer in time: did it land?
-			s.known = false
-		}
+// stored ends the degraded state.
+func (w *DetectionWriter) stored() {
+	if w.degraded.Swap(false) {
+		w.bus.log.Info("detections are stored again")
 	}
 }
 
-func (s *subjectWriter) publish(msg *nats.Msg, id string) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(s.w.ctx, ackWait)
-	defer cancel()
-	return s.w.bus.js.PublishMsg(ctx, msg,
-		jetstream.WithMsgID(id),
-		jetstream.WithExpectLastSequencePerSubject(s.last),
-		jetstream.WithRetryAttempts(0))
-}
-
-// learn asks for the subject's last message. It reports whether that is id.
-func (s *subjectWriter) learn(id string) (landed bool, err error) {
-	ctx, cancel := context.WithTimeout(s.w.ctx, ackWait)
-	defer cancel()
-	msg, err := s.w.last(ctx, s.subject)
-	if err != nil {
-		return false, err
-	}
-	s.known, s.last = true, 0
-	if msg == nil {
-		return false, nil
-	}
-	s.last = msg.Sequence
-	return msg.Header.Get(jetstream.MsgIDHeader) == id, nil
-}
-
-// cloudEvent is the CloudEvents attributes of d in binary mode: "ce-" headers,
-// percent-encoded (CloudEvents NATS protocol binding).
-func cloudEvent(d *vedette.Detection) nats.Header {
-	return nats.Header{
-		"ce-specversion": {"1.0"},
-		"ce-id":          {d.ID},
-		"ce-source":      {"/cameras/" + url.PathEscape(d.Camera)},
-		"ce-type":        {"io.vedette.detection.v1"},
-		"ce-time":        {d.CaptureTime.String()},
-		"ce-subject":     {d.Model.Name},
-		"ce-dataschema":  {d.Schema},
-		"Content-Type":   {"application/json"},
-	}
+// mayProbe says whether the store's turn to be tried again has come. Of
+// several subjects one gets it.
+func (w *DetectionWriter) mayProbe() bool {
+	at, now := w.probeAt.Load(), time.Now()
+	return now.UnixNano() >= at && w.probeAt.CompareAndSwap(at, now.Add(w.times.probe).UnixNano())
 }
