@@ -27,7 +27,8 @@ type Bus struct {
 	subjects vedette.Subjects
 	counters Counters
 	limits   atomic.Pointer[Limits] // of the stream of detections, once ensured
-	outage   outage
+	// How requests in flight learn that their connection was lost.
+	tensorsAway, controlAway outage
 	closing  sync.Once
 
 	mu      sync.Mutex
@@ -45,7 +46,8 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{log: log, subjects: vedette.Subjects{Prefix: cfg.Prefix}, senders: map[*FrameSender]struct{}{}}
-	b.outage.reset()
+	b.tensorsAway.reset()
+	b.controlAway.reset()
 	if cfg.URL == "" {
 		var err error
 		if b.server, err = startServer(ctx, cfg, log); err != nil {
@@ -70,11 +72,13 @@ func (b *Bus) connectAll(ctx context.Context, cfg Config) error {
 	// Tensors are half a megabyte each: on the connection of detections they
 	// would stand in their way.
 	if b.tensors, err = b.connect(ctx, cfg, "tensors",
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.disconnected("tensors", err); b.outage.reset() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.disconnected("tensors", err); b.tensorsAway.reset() }),
 	); err != nil {
 		return err
 	}
-	if b.control, err = b.connect(ctx, cfg, "control"); err != nil {
+	if b.control, err = b.connect(ctx, cfg, "control",
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.disconnected("control", err); b.controlAway.reset() }),
+	); err != nil {
 		return err
 	}
 	b.js, err = jetstream.New(b.control)

@@ -2,15 +2,103 @@ package bus_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
 
 	"github.com/vedette-io/vedette/internal/bus"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// serverEnv makes this binary a NATS server with the store that it names, so
+// that a test can kill one.
+const serverEnv = "VEDETTE_TEST_NATS_STORE"
+
+func TestMain(m *testing.M) {
+	if store := os.Getenv(serverEnv); store != "" {
+		if err := serve(store); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// serve runs a NATS server on the port that the store names, or any, until the
+// process is killed or its input ends.
+func serve(store string) error {
+	var port int
+	if text, err := os.ReadFile(filepath.Join(store, "port")); err == nil {
+		if _, err := fmt.Sscan(string(text), &port); err != nil {
+			return err
+		}
+	} else {
+		port = server.RANDOM_PORT
+	}
+	s, err := server.NewServer(&server.Options{
+		ServerName: "external", Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: store, NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		return err
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		return fmt.Errorf("the server is not ready")
+	}
+	fmt.Println(s.ClientURL())
+	buf := make([]byte, 1)
+	_, _ = os.Stdin.Read(buf) // ends with the test
+	return nil
+}
+
+// process is a NATS server that can be killed.
+type process struct {
+	cmd *exec.Cmd
+	url string
+}
+
+// spawn starts a server process on store; on the port it had before, if any.
+func spawn(tb testing.TB, store string) *process {
+	tb.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), serverEnv+"="+store)
+	cmd.Stderr = os.Stderr
+	if _, err := cmd.StdinPipe(); err != nil { // its end is the child's end
+		tb.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	p := &process{cmd: cmd}
+	if _, err := fmt.Fscanln(out, &p.url); err != nil {
+		p.kill()
+		tb.Fatalf("the server process does not start: %v", err)
+	}
+	var port int
+	if _, err := fmt.Sscanf(p.url, "nats://127.0.0.1:%d", &port); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(store, "port"), fmt.Append(nil, port), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
 
 // start runs a bus for the length of a test.
 func start(tb testing.TB, cfg bus.Config) *bus.Bus {
@@ -25,4 +113,17 @@ func start(tb testing.TB, cfg bus.Config) *bus.Bus {
 		}
 	})
 	return b
+}
+
+// refused starts a bus that cannot start and returns why.
+func refused(tb testing.TB, cfg bus.Config) error {
+	tb.Helper()
+	b, err := bus.Start(context.Background(), cfg, slog.New(slog.DiscardHandler))
+	if err == nil {
+		if err := b.Close(); err != nil {
+			tb.Error(err)
+		}
+		tb.Fatal("it started")
+	}
+	return err
 }

@@ -41,7 +41,7 @@ func (b *Bus) Serve(subject, key string, handler func(header string, body []byte
 // Errors wrap [ErrNoResponders], [ErrTimeout] or ctx's own. A bus that is away
 // is [ErrNoResponders], at once: a request that waited for it would be stale.
 func (b *Bus) Request(ctx context.Context, subject, key, header string, body []byte) ([]byte, error) {
-	away := b.outage.current()
+	away := b.tensorsAway.current()
 	if !b.tensors.IsConnected() {
 		return nil, fmt.Errorf("%w %s: the bus is away", ErrNoResponders, subject)
 	}

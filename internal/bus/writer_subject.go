@@ -19,6 +19,8 @@ import (
 // complainEvery is how often a subject whose stream is not reached says so.
 const complainEvery = 10 * time.Second
 
+var errAway = errors.New("the connection is lost")
+
 // queued is one detection on its way.
 type queued struct {
 	d    *vedette.Detection
@@ -99,19 +101,21 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 		if attempt > 0 && !s.wait() {
 			return errClosed
 		}
+		// Asked for before anything is sent, so that no loss goes unnoticed.
+		away := s.w.bus.controlAway.current()
 		learned := !s.known
 		if learned {
-			if err := s.learn(); err != nil {
+			if err := s.learn(away); err != nil {
 				s.unreachable(err)
 				refused = time.Time{}
 				continue
 			}
-			if s.holds(d) {
-				return nil
-			}
+		}
+		if s.holds(d) {
+			return nil
 		}
 		before := s.last
-		ack, err := s.publish(msg, d.ID, probing)
+		ack, err := s.publish(away, msg, d.ID, probing)
 		if err == nil {
 			if ack.Duplicate && attempt == 0 && !learned {
 				return s.fence(ack.Sequence) // the name was taken behind our back
@@ -123,19 +127,16 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 		if wrongLast(err) {
 			// Our own message landed and its acknowledgement was lost, or
 			// somebody else writes here, or what was last is gone by age.
-			if err := s.learn(); err != nil {
+			if err := s.learn(away); err != nil {
 				continue
 			}
-			if s.id == d.ID {
-				return nil
-			}
-			if s.last > before {
+			if s.last > before && (s.id != d.ID || attempt == 0) {
 				return s.fence(s.last)
 			}
 			continue
 		}
 		s.known = false
-		if !s.w.bus.control.IsConnected() || errors.Is(err, jetstream.ErrNoStreamResponse) {
+		if away.Err() != nil || errors.Is(err, jetstream.ErrNoStreamResponse) {
 			refused = time.Time{}
 			continue
 		}
@@ -190,7 +191,7 @@ func (s *subjectWriter) fenced() bool {
 	if s.fencedUntil.IsZero() {
 		return false
 	}
-	if time.Now().Before(s.fencedUntil) || s.learn() != nil {
+	if time.Now().Before(s.fencedUntil) || s.learn(s.w.bus.controlAway.current()) != nil {
 		return true
 	}
 	if s.last > s.fencedLast {
@@ -207,12 +208,20 @@ func wrongLast(err error) bool {
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-func (s *subjectWriter) publish(msg *nats.Msg, id string, probing bool) (*jetstream.PubAck, error) {
+// within bounds one question to the broker: by time, by the loss of the
+// connection, with which the answer is lost, and by the writer's end.
+func (s *subjectWriter) within(patience time.Duration, away context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(s.w.ctx, patience)
+	stop := context.AfterFunc(away, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (s *subjectWriter) publish(away context.Context, msg *nats.Msg, id string, probing bool) (*jetstream.PubAck, error) {
 	patience := s.w.times.ack
 	if probing {
 		patience = s.w.times.probeAck
 	}
-	ctx, cancel := context.WithTimeout(s.w.ctx, patience)
+	ctx, cancel := s.within(patience, away)
 	defer cancel()
 	return s.w.bus.js.PublishMsg(ctx, msg,
 		jetstream.WithMsgID(id),
@@ -232,9 +241,13 @@ func (s *subjectWriter) publishUnstored(id string, data []byte, header nats.Head
 }
 
 // learn asks for the subject's last message.
-func (s *subjectWriter) learn() error {
+func (s *subjectWriter) learn(away context.Context) error {
 	s.known = false
-	ctx, cancel := context.WithTimeout(s.w.ctx, s.w.times.ack)
+	// What is sent while the connection is away would be repeated later.
+	if !s.w.bus.control.IsConnected() {
+		return errAway
+	}
+	ctx, cancel := s.within(s.w.times.ack, away)
 	defer cancel()
 	msg, err := s.w.last(ctx, s.subject)
 	if err != nil {
