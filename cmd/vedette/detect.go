@@ -109,7 +109,8 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 		return none, &usageError{err}
 	}
 	if o.model.name == "" {
-		return none, usagef("--model is needed: an .onnx file, a manifest, or one of these: %s", modelNames())
+		o.model.name = builtinModels()[0].name
+		tell("no --model given: looking with the shipped one, %s; there are %s", o.model.name, modelNames())
 	}
 	var cameras []pipeline.Camera
 	ids := map[string]int{}

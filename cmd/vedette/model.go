@@ -41,8 +41,10 @@ func (m *modelFlags) load() (pipeline.Model, error) {
 
 // loadModel reads the model at a path, or of a name.
 func loadModel(name string) (*models.Model, error) {
-	if name == barcodeReader {
-		return barcodeModel(), nil
+	for _, b := range builtinModels() {
+		if b.name == name {
+			return b.load()
+		}
 	}
 	path, err := models.DefaultPlaces().Resolve(name)
 	if err != nil {

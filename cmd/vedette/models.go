@@ -42,15 +42,19 @@ func newModelsList() *cobra.Command {
 			}
 			here := models.DefaultPlaces().List()
 			if format == "json" {
-				return writeJSON(cmd.OutOrStdout(), map[string]any{"local": here, "catalogue": models.Catalogue()})
+				return writeJSON(cmd.OutOrStdout(), map[string]any{"builtin": builtinNames(), "local": here, "catalogue": models.Catalogue()})
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "On this machine\t")
+			fmt.Fprintln(w, "Built in\t\t\t")
+			for _, b := range builtinModels() {
+				fmt.Fprintf(w, "  %s\t\t\t%s\n", b.name, b.about)
+			}
+			fmt.Fprintln(w, "On this machine\t\t\t")
 			if len(here) == 0 {
-				fmt.Fprintln(w, "  (none)\t")
+				fmt.Fprintln(w, "  (none)\t\t\t")
 			}
 			for _, f := range here {
-				fmt.Fprintf(w, "  %s\t%s\n", f.Name, f.Path)
+				fmt.Fprintf(w, "  %s\t\t\t%s\n", f.Name, f.Path)
 			}
 			fmt.Fprintln(w, "Can be pulled (vedette models pull NAME)\t\t\t")
 			for _, e := range models.Catalogue() {
@@ -197,14 +201,19 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// modelNames lists what --model can name, for an error.
+// modelNames lists what --model can name.
 func modelNames() string {
-	var names []string
+	names := builtinNames()
 	for _, f := range models.DefaultPlaces().List() {
 		names = append(names, f.Name)
 	}
-	if len(names) == 0 {
-		return "none is on this machine yet (vedette models list shows what can be pulled)"
+	return strings.Join(names, ", ") + " (vedette models list shows what can be pulled)"
+}
+
+func builtinNames() []string {
+	var names []string
+	for _, b := range builtinModels() {
+		names = append(names, b.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }

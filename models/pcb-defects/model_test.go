@@ -1,0 +1,194 @@
+package pcbdefects_test
+
+import (
+	"context"
+	"image"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/infer/decode"
+	"github.com/vedette-io/vedette/internal/board"
+	"github.com/vedette-io/vedette/internal/engine"
+	"github.com/vedette-io/vedette/internal/gorgonia"
+	"github.com/vedette-io/vedette/internal/ort"
+	"github.com/vedette-io/vedette/internal/pixel"
+	"github.com/vedette-io/vedette/internal/tensor"
+	"github.com/vedette-io/vedette/internal/testkit"
+	"github.com/vedette-io/vedette/models"
+	pcbdefects "github.com/vedette-io/vedette/models/pcb-defects"
+)
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := fs.ReadFile(pcbdefects.Files(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func load(t *testing.T) *models.Model {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"pcb-defects.onnx", "pcb-defects.yaml"} {
+		if err := os.WriteFile(filepath.Join(dir, name), read(t, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := models.Load(filepath.Join(dir, "pcb-defects.yaml"), decode.Guess)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestManifest(t *testing.T) {
+	m, err := models.ParseManifest("pcb-defects.yaml", read(t, "pcb-defects.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Name != pcbdefects.Name || strings.Join(m.Labels, " ") != strings.Join(board.Classes(), " ") {
+		t.Errorf("the manifest names %q and the labels %v", m.Name, m.Labels)
+	}
+	if n := len(read(t, "pcb-defects.onnx")); n > 4<<20 {
+		t.Errorf("the model has %d bytes, more than 4 MiB", n)
+	}
+	load(t) // checks the SHA-256
+}
+
+// detector runs the shipped model on grey pictures.
+type detector struct {
+	t    *testing.T
+	in   models.Input
+	run  engine.Runner
+	norm *pixel.Normalizer
+	dec  decode.Decoder
+}
+
+func newDetector(t *testing.T, e engine.Engine) *detector {
+	t.Helper()
+	m := load(t)
+	loaded, err := e.Load(t.Context(), read(t, "pcb-defects.onnx"), engine.LoadOptions{Input: m.Manifest.Input, Device: "cpu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &detector{t: t, in: m.Manifest.Input}
+	if d.run, err = loaded.NewRunner(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.run.Close(); _ = loaded.Close() })
+	if d.norm, err = pixel.NewNormalizer(m.Manifest.Input); err != nil {
+		t.Fatal(err)
+	}
+	var outputs []decode.Info
+	for _, o := range loaded.Info().Outputs {
+		outputs = append(outputs, decode.Info{Name: o.Name, Shape: o.Shape})
+	}
+	if d.dec, err = decode.New(m.Manifest, outputs); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d *detector) detect(g *image.Gray) []vedette.Object {
+	d.t.Helper()
+	if err := d.norm.Fill(pixel.Tensor{F32: d.run.Input().F32}, 0, g.Pix); err != nil {
+		d.t.Fatal(err)
+	}
+	outs, err := d.run.Run(context.WithoutCancel(d.t.Context()))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	w, h := g.Rect.Dx(), g.Rect.Dy()
+	rs, err := d.dec.Decode(outs, []tensor.Geometry{{ScaleX: 1, ScaleY: 1, Width: w, Height: h}}, nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if rs[0].Err != nil {
+		d.t.Fatal(rs[0].Err)
+	}
+	return append([]vedette.Object{}, rs[0].Objects...)
+}
+
+func onnxruntime(t *testing.T) engine.Engine {
+	t.Helper()
+	e, err := ort.New(slog.New(slog.DiscardHandler))
+	if err != nil {
+		testkit.Missing(t, "the ONNX Runtime library is not there: "+err.Error())
+	}
+	return e
+}
+
+// TestEnginesAgree demands the same objects of both engines, box edges within
+// half a pixel and scores within 0.01.
+func TestEnginesAgree(t *testing.T) {
+	fast, pure := newDetector(t, onnxruntime(t)), newDetector(t, gorgonia.New())
+	for seed := range uint64(2) {
+		b, err := board.New(board.Config{Seed: 1000 + seed, Defects: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := fast.detect(b.Picture), pure.detect(b.Picture)
+		if len(want) == 0 || len(got) != len(want) {
+			t.Fatalf("board %d: %d objects with onnxruntime, %d with gorgonia", seed, len(want), len(got))
+		}
+		for i, o := range got {
+			if o.Label != want[i].Label || math.Abs(o.Score-want[i].Score) > 0.01 {
+				t.Errorf("board %d: object %d is %s %.3f with onnxruntime, %s %.3f with gorgonia", seed, i, want[i].Label, want[i].Score, o.Label, o.Score)
+			}
+			for k := range o.Box {
+				if math.Abs(o.Box[k]-want[i].Box[k]) > 0.5 {
+					t.Errorf("board %d: object %d is at %v with onnxruntime, at %v with gorgonia", seed, i, want[i].Box, o.Box)
+					break
+				}
+			}
+		}
+	}
+}
+
+// TestFindsDefects runs the model on boards that it was not trained on.
+func TestFindsDefects(t *testing.T) {
+	d := newDetector(t, onnxruntime(t))
+	injected, found, extra := 0, 0, 0
+	for seed := range uint64(20) {
+		b, err := board.New(board.Config{Seed: 2000 + seed, Defects: 6})
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects := d.detect(b.Picture)
+		injected += len(b.Defects)
+		hits := 0
+		for _, defect := range b.Defects {
+			for _, o := range objects {
+				if o.Label == defect.Class.String() && overlap(o.Box, defect.Box) > 0.33 {
+					hits++
+					break
+				}
+			}
+		}
+		found += hits
+		extra += max(0, len(objects)-hits)
+	}
+	t.Logf("%d of %d defects found, %d other objects", found, injected, extra)
+	if float64(found) < 0.95*float64(injected) || extra > injected/20 {
+		t.Errorf("%d of %d defects found, %d other objects", found, injected, extra)
+	}
+}
+
+// overlap is the intersection over union.
+func overlap(a vedette.Box, r image.Rectangle) float64 {
+	b := vedette.Box{float64(r.Min.X), float64(r.Min.Y), float64(r.Max.X), float64(r.Max.Y)}
+	w := math.Min(a[2], b[2]) - math.Max(a[0], b[0])
+	h := math.Min(a[3], b[3]) - math.Max(a[1], b[1])
+	if w <= 0 || h <= 0 {
+		return 0
+	}
+	area := func(b vedette.Box) float64 { return (b[2] - b[0]) * (b[3] - b[1]) }
+	return w * h / (area(a) + area(b) - w*h)
+}
