@@ -29,7 +29,9 @@ type Bus struct {
 	limits   atomic.Pointer[Limits] // of the stream of detections, once ensured
 	// How requests in flight learn that their connection was lost.
 	tensorsAway, controlAway outage
-	closing  sync.Once
+	closing                  sync.Once
+	local                    sync.Map  // subject: Handler in this process
+	bodies                   sync.Pool // of *[]byte, for local requests
 
 	mu      sync.Mutex
 	senders map[*FrameSender]struct{}

@@ -61,7 +61,7 @@ type Config struct {
 	// Store is the embedded server's folder; empty: a temporary one, removed
 	// by Close.
 	Store string
-	// MaxStore bounds the store in bytes; 0 leaves it to the server.
+	// MaxStore bounds the store in bytes; 0: the limits of the streams do.
 	MaxStore int64
 	// Prefix of all subjects; empty: [vedette.DefaultPrefix].
 	Prefix string

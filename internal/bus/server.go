@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,11 @@ const (
 	healSpace = 4 << 20
 )
 
+// noBound leaves it to the streams' limits and the disk how much is stored. The
+// server's own default, three quarters of what is free now, would refuse the
+// streams of a small disk, which they may never fill.
+const noBound = 1 << 50
+
 // embedded is a NATS server in this process.
 type embedded struct {
 	server *server.Server
@@ -49,7 +55,7 @@ func startServer(ctx context.Context, cfg Config, log *slog.Logger) (*embedded, 
 	}
 	opts := &server.Options{
 		ServerName: "vedette", NoSigs: true,
-		JetStream: true, StoreDir: e.store, JetStreamMaxStore: cfg.MaxStore,
+		JetStream: true, StoreDir: e.store, JetStreamMaxStore: cmp.Or(cfg.MaxStore, noBound),
 		MaxPayload: maxPayload, MaxPending: 64 << 20,
 		DisableJetStreamBanner: true,
 	}
