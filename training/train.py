@@ -32,7 +32,8 @@ def arguments():
     p.add_argument("--data", action="append", required=True)
     p.add_argument("--val", action="append", required=True)
     p.add_argument("--init", help="checkpoint to start from")
-    p.add_argument("--steps", type=int, default=6000)
+    p.add_argument("--steps", type=int, default=20000)
+    p.add_argument("--minutes", type=float, help="end after so long instead of after --steps; such a run cannot be repeated exactly")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--size", type=int, default=320, help="side of the training crops, a multiple of 16")
     p.add_argument("--lr", type=float, default=2e-3)
@@ -96,11 +97,12 @@ def main():
     plain = [p for p in net.parameters() if p.ndim <= 1]
     opt = torch.optim.AdamW([{"params": decay, "weight_decay": args.decay}, {"params": plain, "weight_decay": 0.0}], lr=args.lr)
     warm = min(300, args.steps // 10 + 1)
-    lr = lambda i: min((i + 1) / warm, 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * i / args.steps)))
-    rows, sums, best, t0 = [], np.zeros(4), -1.0, time.time()
+    cosine = lambda done: 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, done)))
+    rows, sums, best, since, done, t0 = [], np.zeros(4), -1.0, 0, 0.0, time.time()
     for step, (x, truth, ignore) in enumerate(data.Loader(sets, args.size, args.batch, args.steps, args.seed)):
+        done = (time.time() - t0) / 60 / args.minutes if args.minutes else (step + 1) / args.steps
         for g in opt.param_groups:
-            g["lr"] = args.lr * lr(step)
+            g["lr"] = args.lr * min((step + 1) / warm, cosine(done))
         with torch.autocast("cpu", torch.bfloat16):
             maps = net.maps(x.float().contiguous(memory_format=torch.channels_last))
         total, parts = loss.loss(*maps, truth, ignore)
@@ -113,17 +115,17 @@ def main():
             for a, b in zip(ema.state_dict().values(), net.state_dict().values()):
                 a.lerp_(b, 1 - d) if a.dtype.is_floating_point else a.copy_(b)
         sums += [float(total.detach()), *parts]
-        if (step + 1) % args.every and step + 1 != args.steps:
+        since += 1
+        if (step + 1) % args.every and done < 1:
             continue
         s = metrics.Scores(val, detect(ema, val), len(labels))
         ap50 = float(np.nanmean(s.ap(0.5)))
         t = s.best_threshold()
         esc, bad, rej, good = s.boards_at(t)
-        n = (step % args.every) + 1
-        rows.append({"step": step + 1, "seconds": round(time.time() - t0), **dict(zip(("loss", "box", "object", "class"), (sums / n).round(4))),
+        rows.append({"step": step + 1, "seconds": round(time.time() - t0), **dict(zip(("loss", "box", "object", "class"), (sums / since).round(4))),
                      "ap50": round(ap50, 4), "threshold": t, "escapes": esc, "false_rejects": rej})
         print(json.dumps({k: float(v) for k, v in rows[-1].items()}), flush=True)
-        sums[:] = 0
+        sums[:], since = 0, 0
         ck = {"model": net.config, "labels": labels, "state": ema.state_dict(), "threshold": t, "run": args.name}
         torch.save(ck, work / "last.pt")
         if ap50 > best:
@@ -133,7 +135,9 @@ def main():
             w = csv.DictWriter(f, rows[0].keys())
             w.writeheader(), w.writerows(rows)
         (run / "settings.json").write_text(json.dumps({**settings, "best_ap50": best, "seconds": rows[-1]["seconds"]}, indent=1) + "\n")
-    plots.curves(rows, run / "curve.png", args.name)
+        plots.curves(rows, run / "curve.png", args.name)
+        if done >= 1:
+            break
 
 
 if __name__ == "__main__":

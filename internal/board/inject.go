@@ -184,7 +184,7 @@ func (in *injector) inside(s *stroke, p point, fg uint8) bool {
 	if chance(in.r, 0.4) {
 		length = between(in.r, 8, 34)
 	} else if chance(in.r, 0.5) {
-		r = between(in.r, 3, 7)
+		r = between(in.r, 3, 5) // a larger disc could be drilled
 	}
 	d := direction(between(in.r, 0, 2*math.Pi))
 	for k := range 8 { // room on all sides

@@ -177,8 +177,8 @@ func (l *layout) route() {
 // land is a round pad, drilled or not.
 func (l *layout) land(p point, r float64, net uint16, drilled bool) {
 	r = max(r, 9)
-	if l.place(capsule{p, p, r}, net) && drilled && r > 14 {
-		l.holes = append(l.holes, capsule{p, p, max(7.5, r*between(l.r, 0.35, 0.6))})
+	if l.place(capsule{p, p, r}, net) && drilled && r > 13 {
+		l.holes = append(l.holes, capsule{p, p, max(6, r*between(l.r, 0.3, 0.6))})
 	}
 }
 
@@ -197,7 +197,7 @@ func (l *layout) component() {
 		step = point{0, 2*hh + l.gap + between(l.r, 2, 20)}
 	}
 	drilled := min(hw, hh) > 17 && chance(l.r, 0.35)
-	hole := max(7.5, l.scale*between(l.r, 6, 10))
+	hole := max(6, l.scale*between(l.r, 4, 9))
 	for range intBetween(l.r, 1, 6) {
 		s.c = at
 		net := l.next()
@@ -230,7 +230,7 @@ func (l *layout) arc() {
 
 // drill cuts a clean hole or slot into a plane or a pad.
 func (l *layout) drill() {
-	p, r := l.anywhere(), between(l.r, 8, 24)
+	p, r := l.anywhere(), between(l.r, 6, 24)
 	if chance(l.r, 0.25) {
 		r = between(l.r, 24, 110)
 	}

@@ -119,9 +119,9 @@ def mean_std(boards):
 def light(im, rng):
     """Contrast, brightness, uneven light, blur and noise, each with a chance of its own."""
     f = im
-    if rng.random() < 0.3:
+    if rng.random() < 0.2:
         f = cv2.GaussianBlur(f, (0, 0), rng.uniform(0.4, 1.5))
-    if rng.random() < 0.45:
+    if rng.random() < 0.3:
         lo = rng.uniform(0, 110)
         hi = rng.uniform(lo + 70, 255)
         f = f.astype(np.float32) * ((hi - lo) / 255) + lo
@@ -147,12 +147,12 @@ def crop(b, size, rng):
         cx, cy = (x1 + x2) / 2 + rng.uniform(-0.4, 0.4) * size, (y1 + y2) / 2 + rng.uniform(-0.4, 0.4) * size
     else:
         cx, cy = rng.uniform(0, w), rng.uniform(0, h)
-    s = np.exp(rng.uniform(-0.25, 0.25)) if rng.random() < 0.6 else 1.0
+    s = np.exp(rng.uniform(-0.25, 0.25)) if rng.random() < 0.5 else 1.0
     if rng.random() < 0.9:  # stay inside: what lies beyond the picture is no board
         m = size / 2 / s
         cx, cy = np.clip(cx, min(m, w / 2), max(w - m, w / 2)), np.clip(cy, min(m, h / 2), max(h - m, h / 2))
     turn = rng.integers(4) * np.pi / 2
-    free = rng.uniform(-np.pi / 4, np.pi / 4) if rng.random() < 0.2 else 0.0
+    free = rng.uniform(-np.pi / 4, np.pi / 4) if rng.random() < 0.1 else 0.0
     flip = -1.0 if rng.random() < 0.5 else 1.0
     c, sn = np.cos(turn + free) * s, np.sin(turn + free) * s
     a = np.array([[c * flip, -sn], [sn * flip, c]])
