@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -93,7 +94,7 @@ func streamError(doing string, want jetstream.StreamConfig, err error) error {
 			ErrConfig, doing, want.Name, humanize.IBytes(uint64(max(want.MaxBytes, 0))))
 	case errors.As(err, &api) && api.ErrorCode == errOverlap:
 		return fmt.Errorf("%w: %s %s: another stream takes %v already: remove that one, or choose another bus.prefix", ErrConfig, doing, want.Name, want.Subjects)
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: %s %s: the NATS server has no JetStream for this login: enable it (nats-server --jetstream)", ErrConfig, doing, want.Name)
 	}
 	return fmt.Errorf("%s %s: %w", doing, want.Name, err)
