@@ -222,12 +222,19 @@ func (c *Camera) runLive(ctx context.Context) error {
 		if out.uptime >= goodRun {
 			retry.reset()
 		}
-		if out.permanent || (!c.everOnline && c.cfg.MaxAttempts > 0 && attempts >= c.cfg.MaxAttempts) {
+		limited := !c.everOnline && c.cfg.MaxAttempts > 0
+		// A wrong password does not become right, and cameras lock accounts.
+		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || errors.Is(out.err, ErrAuth))) {
 			return out.err
 		}
 		c.setState(ctx, Offline, cause(out.err), out.err)
-		c.log.Warn("camera is offline", "reason", cause(out.err), "attempt", attempts)
-		if err := c.await(ctx, &retry, out.err); err != nil {
+		c.log.Info("camera is offline", "reason", cause(out.err), "attempt", attempts)
+		if limited {
+			err = sleep(ctx, retry.next()) // the next probe is the next attempt
+		} else {
+			err = c.await(ctx, &retry, out.err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -266,7 +273,7 @@ func (c *Camera) await(ctx context.Context, retry *backoff, why error) error {
 		}
 		if cause(err) != c.state.Reason {
 			c.setState(ctx, Offline, cause(err), err)
-			c.log.Warn("camera is offline", "reason", cause(err))
+			c.log.Info("camera is offline", "reason", cause(err))
 		}
 		why = err
 	}

@@ -135,6 +135,9 @@ func (s Source) list(paths []string) (items, error) {
 		it.paths = append(it.paths, abs)
 		it.names = append(it.names, filepath.Base(p))
 	}
+	if len(paths) == 0 {
+		return items{}, s.fail(ErrNoPictures, "nothing is there at all")
+	}
 	if len(it.paths) == 0 {
 		return items{}, s.fail(ErrNoPictures, fmt.Sprintf("%d other files are there; pictures end in %s",
 			it.ignored, strings.Join(pictureTypes, ", ")))

@@ -78,7 +78,7 @@ func (s *stderrRelay) line(text string) {
 	now := time.Now()
 	if now.Sub(s.since) >= stderrWindow {
 		if s.dropped > 0 {
-			s.log.Warn("capture process printed more", "lines", s.dropped)
+			s.log.Info("capture process printed more", "lines", s.dropped)
 		}
 		s.since, s.allowed, s.dropped = now, stderrBurst, 0
 	}
@@ -90,7 +90,7 @@ func (s *stderrRelay) line(text string) {
 	}
 	s.mu.Unlock()
 	if show {
-		s.log.Warn("capture process printed", "line", text)
+		s.log.Info("capture process printed", "line", text)
 	}
 }
 

@@ -122,7 +122,7 @@ func (d *demo) run(ctx context.Context, cfg pipeline.Config, deps pipeline.Deps,
 	d.judged = map[uint64]bool{}
 	p, err := pipeline.Start(ctx, cfg, deps)
 	if err != nil {
-		return startError(err)
+		return startError(ctx, err)
 	}
 	at := p.Bus().Address()
 	ref := p.Status().Models[0]

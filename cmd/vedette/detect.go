@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/infer"
+	"github.com/vedette-io/vedette/infer/decode"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/pipeline"
@@ -82,18 +85,21 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	}
 	p, err := pipeline.Start(ctx, cfg, deps)
 	if err != nil {
-		return startError(err)
+		return startError(ctx, err)
 	}
+	running, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stop, err := p.Bus().SubscribeDetections(func(d *vedette.Detection, raw []byte) {
 		watch.seen(d)
 		if err := out.print(d, raw); err != nil {
 			watch.failed(err)
+			cancel() // nobody gets the rest
 		}
 	})
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}
-	runErr := p.Run(ctx)
+	runErr := p.Run(running)
 	err = errors.Join(runErr, stop(), p.Close())
 	watch.bar.finish()
 	return watch.verdict(ctx, err)
@@ -108,26 +114,40 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 	if err := scoreRange(o.minScore); err != nil {
 		return none, &usageError{err}
 	}
-	if o.model.name == "" {
+	shipped := o.model.name == ""
+	if shipped {
 		o.model.name = builtinModels()[0].name
-		tell("no --model given: looking with the shipped one, %s; there are %s", o.model.name, modelNames())
 	}
 	var cameras []pipeline.Camera
-	ids := map[string]int{}
+	ids := map[string]bool{}
 	for _, text := range sources {
 		src, err := ingest.ParseSource(text)
 		if err != nil {
 			return none, &usageError{err}
 		}
 		id := src.ID()
-		if ids[id]++; ids[id] > 1 {
-			id = fmt.Sprintf("%s-%d", id, ids[id])
+		for n := 2; ids[id]; n++ {
+			id = fmt.Sprintf("%.56s-%d", src.ID(), n)
 		}
-		cameras = append(cameras, o.camera(id, src))
+		ids[id] = true
+		c := o.camera(id, src)
+		if err := c.Ingest.Validate(); err != nil {
+			return none, usagef("--%w", err) // its settings have the names of the flags
+		}
+		cameras = append(cameras, c)
+	}
+	if err := checkAll(cameras); err != nil {
+		return none, err
 	}
 	m, err := o.model.load()
 	if err != nil {
 		return none, err
+	}
+	if err := knowsLabels(m.Loaded, o.labels); err != nil {
+		return none, usagef("--label: %w", err)
+	}
+	if shipped {
+		tell("no --model given: looking with the shipped one, %s; there are %s", o.model.name, modelNames())
 	}
 	if o.minScore > 0 {
 		m.Loaded.Manifest.Output.MinScore = o.minScore
@@ -136,6 +156,18 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 		cameras[i].Owner.Detect[0].Model = m.Loaded.Manifest.Name
 	}
 	return pipeline.Config{Models: []pipeline.Model{m}, Cameras: cameras, Bus: bus.Config{}}, nil
+}
+
+// checkAll reports every source that cannot be there before the first is
+// looked at.
+func checkAll(cameras []pipeline.Camera) error {
+	var errs []error
+	for _, c := range cameras {
+		if err := c.Ingest.Source.Check(); err != nil {
+			errs = append(errs, &usageError{err})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (o *detectOptions) camera(id string, src ingest.Source) pipeline.Camera {
@@ -160,12 +192,29 @@ func (o *detectOptions) camera(id string, src ingest.Source) pipeline.Camera {
 	return c
 }
 
-// startError tells a wrong configuration from a failure.
-func startError(err error) error {
-	if errors.Is(err, bus.ErrConfig) {
-		return &usageError{err}
+// startError tells a wrong configuration from a failure. A start that was
+// interrupted is none.
+func startError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	for _, wrong := range []error{bus.ErrConfig, infer.ErrUnsupported, infer.ErrModel, infer.ErrNoDevice, infer.ErrNoLibrary, decode.ErrLayout} {
+		if errors.Is(err, wrong) {
+			return &usageError{err}
+		}
 	}
 	return err
+}
+
+// wrongSource reports whether an error is about what the user named, and not
+// about what became of it.
+func wrongSource(err error) bool {
+	for _, wrong := range []error{ingest.ErrNotFound, ingest.ErrEmptyFile, ingest.ErrNoPictures, ingest.ErrNotVideo, ingest.ErrNoDevice, ingest.ErrNoDecoder} {
+		if errors.Is(err, wrong) {
+			return true
+		}
+	}
+	return false
 }
 
 // detectWatch follows a run of detect, to say at the end how it went.
@@ -175,11 +224,16 @@ type detectWatch struct {
 	bad   atomic.Uint64
 	mu    sync.Mutex
 	fails []error
+	first string // the first frame that failed, and why
 }
 
 func (w *detectWatch) seen(d *vedette.Detection) {
 	if d.Status == vedette.StatusFailed {
-		w.bad.Add(1)
+		if w.bad.Add(1) == 1 {
+			w.mu.Lock()
+			w.first = cmp.Or(d.Item, d.ID) + ": " + d.Reason
+			w.mu.Unlock()
+		}
 	} else {
 		w.ok.Add(1)
 	}
@@ -211,9 +265,12 @@ func (w *detectWatch) verdict(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return nil // stopped on purpose; what was found stands above
 	case err != nil:
+		if w.ok.Load()+w.bad.Load() == 0 && wrongSource(err) {
+			return &usageError{err}
+		}
 		return err
 	case w.bad.Load() > 0:
-		return fmt.Errorf("%d of %d frames failed; their lines say why", w.bad.Load(), w.bad.Load()+w.ok.Load())
+		return fmt.Errorf("%d of %d frames failed, the first was %s", w.bad.Load(), w.bad.Load()+w.ok.Load(), w.first)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/vedette-io/vedette/ingest"
@@ -35,20 +36,42 @@ func run() int {
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	err := newRoot().ExecuteContext(ctx)
+	// A reader of a pipe that goes away must not kill this process: there are
+	// children to end and a store to remove. Its writes fail instead.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	out := &output{w: os.Stdout}
+	root := newRoot()
+	root.SetOut(out)
+	err := root.ExecuteContext(ctx)
+	failed := out.failed()
+	if errors.Is(failed, syscall.EPIPE) {
+		return 0 // the reader of a pipe has seen enough
+	}
+	if err == nil {
+		err = failed
+	}
+	return exitCode(ctx, err)
+}
+
+// exitCode tells the user what went wrong, in a sentence, and the shell.
+func exitCode(ctx context.Context, err error) int {
 	var usage *usageError
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errReported):
 		return exitFailed
-	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "vedette:", err)
-		return exitUsage
-	default:
-		fmt.Fprintln(os.Stderr, "vedette:", err)
+	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))):
+		fmt.Fprintln(os.Stderr, "vedette: stopped before it was done")
 		return exitFailed
 	}
+	for line := range strings.Lines(err.Error()) { // several errors are joined by line
+		fmt.Fprintln(os.Stderr, "vedette:", strings.TrimSuffix(line, "\n"))
+	}
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
 }
 
 // errReported ends a command whose failure was already told to the user.

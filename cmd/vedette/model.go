@@ -1,14 +1,21 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/vedette-io/vedette/infer/decode"
+	"github.com/vedette-io/vedette/internal/strictyaml"
 	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/pipeline"
 )
+
+// maxParallel bounds workers and threads as the configuration file does.
+const maxParallel = 256
 
 // modelFlags choose a model and how it runs.
 type modelFlags struct {
@@ -29,8 +36,11 @@ func (m *modelFlags) load() (pipeline.Model, error) {
 	if err := oneOf("engine", m.engine, "auto", "onnxruntime", "gorgonia"); err != nil {
 		return pipeline.Model{}, err
 	}
-	if m.workers < 0 || m.threads < 1 {
-		return pipeline.Model{}, usagef("--workers %d --threads %d: want 0 or more workers with 1 or more threads each", m.workers, m.threads)
+	if m.workers < 0 || m.workers > maxParallel {
+		return pipeline.Model{}, usagef("--workers %d: want 0 to %d", m.workers, maxParallel)
+	}
+	if m.threads < 1 || m.threads > maxParallel {
+		return pipeline.Model{}, usagef("--threads %d: want 1 to %d", m.threads, maxParallel)
 	}
 	loaded, err := loadModel(m.name)
 	if err != nil {
@@ -55,6 +65,23 @@ func loadModel(name string) (*models.Model, error) {
 		return nil, &usageError{err}
 	}
 	return m, nil
+}
+
+// knowsLabels reports a label that a model never answers with: it would look
+// like a picture with nothing on it.
+func knowsLabels(m *models.Model, labels []string) error {
+	known := m.Manifest.Labels
+	for _, l := range labels {
+		if len(known) == 0 || slices.Contains(known, l) {
+			continue
+		}
+		text := fmt.Sprintf("the model %s knows no label %q%s", m.Manifest.Name, l, strictyaml.DidYouMean(l, known))
+		if len(known) <= 100 {
+			text += "; it knows " + strings.Join(known, ", ")
+		}
+		return errors.New(text)
+	}
+	return nil
 }
 
 // guess proposes a manifest from the decoders that exist.

@@ -87,7 +87,7 @@ save it beside the file, under the same name with the ending .yaml, and edit wha
 			m, r, err := models.Inspect(path, guess)
 			writeReport(cmd.ErrOrStderr(), r)
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			data, err := m.YAML()
 			if err != nil {

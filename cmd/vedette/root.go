@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // globals are the flags every command has.
@@ -26,14 +28,34 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       versionLine(),
+		// A word that is no command arrives here.
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			cmd.SetOut(cmd.ErrOrStderr())
+			return errors.Join(cmd.Help(), usagef("give a command"))
+		},
+		Args: cobra.ArbitraryArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return g.open()
 		},
 	}
+	root.SetHelpCommand(&cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "says what a command does and which flags it has",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(root, strings.Join(args, " "))
+			}
+			return c.Help()
+		},
+	})
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; see %s --help", err, cmd.CommandPath())
+		return usagef("%w; see %s --help", flagError(err), cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&g.logLevel, "log-level", "warn", "debug, info, warn or error")
 	root.PersistentFlags().StringVar(&g.logFormat, "log-format", "text", "text or json")
@@ -50,8 +72,14 @@ func newRoot() *cobra.Command {
 func wrapArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usagef("%w; see %s --help", err, cmd.CommandPath())
+			switch err := check(cmd, args); {
+			case err == nil:
+			case len(args) == 0:
+				return usagef("something is missing: %s; see %s --help", cmd.UseLine(), cmd.CommandPath())
+			case !cmd.HasSubCommands():
+				return usagef("%q is too much: %s; see %s --help", args[len(args)-1], cmd.UseLine(), cmd.CommandPath())
+			default:
+				return unknownCommand(cmd, args[0])
 			}
 			return nil
 		}
@@ -59,6 +87,31 @@ func wrapArgs(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		wrapArgs(sub)
 	}
+}
+
+func unknownCommand(parent *cobra.Command, name string) error {
+	hint := ""
+	if near := parent.SuggestionsFor(name); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("%s has no command %q%s; see %s --help", parent.CommandPath(), name, hint, parent.CommandPath())
+}
+
+// flagError says what is wrong with a flag without the words of Go's parsers.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	f := invalid.GetFlag()
+	want, ok := map[string]string{
+		"float64": "a number", "int": "a whole number", "uint64": "a whole number that is not negative",
+		"duration": "a time span such as 30s or 5m", "bool": "true or false",
+	}[f.Value.Type()]
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("--%s %q: want %s", f.Name, invalid.GetValue(), want)
 }
 
 // open makes the logger; logs go to stderr, results to stdout.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"sync"
@@ -44,12 +45,27 @@ func newCheck(_ *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := checkSources(file, cfg); err != nil {
+				return err
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d cameras, %d models\n", file, len(cfg.Cameras), len(cfg.Models))
 			return nil
 		},
 	}
 	configFlag(cmd, &file)
 	return cmd
+}
+
+// checkSources looks whether files and devices are there. It is for check
+// alone: a pipeline that runs does not stop for one camera.
+func checkSources(file string, cfg pipeline.Config) error {
+	var errs []error
+	for _, c := range cfg.Cameras {
+		if err := c.Ingest.Source.Check(); err != nil {
+			errs = append(errs, usagef("%s: camera %s: %w", file, c.Ingest.ID, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func configFlag(cmd *cobra.Command, file *string) {
@@ -79,7 +95,27 @@ func loadConfig(file string) (configs.Config, pipeline.Config, error) {
 	if err != nil && !errors.As(err, &usage) {
 		err = &usageError{err}
 	}
-	return c, cfg, err
+	if err != nil {
+		return c, cfg, err
+	}
+	return c, cfg, checkDetect(file, cfg)
+}
+
+// checkDetect compares what the cameras ask for with what the models can do.
+func checkDetect(file string, cfg pipeline.Config) error {
+	loaded := map[string]*models.Model{}
+	for _, m := range cfg.Models {
+		loaded[m.Loaded.Manifest.Name] = m.Loaded
+	}
+	var errs []error
+	for _, camera := range cfg.Cameras {
+		for _, d := range camera.Owner.Detect {
+			if err := knowsLabels(loaded[d.Model], d.Labels); err != nil {
+				errs = append(errs, usagef("%s: camera %s: %w", file, camera.Ingest.ID, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func readConfig(file string) (configs.Config, error) {
@@ -102,9 +138,9 @@ func runPipeline(ctx context.Context, g *globals, file string) error {
 		return err
 	}
 	metrics := obs.New(version)
-	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: logState})
+	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: g.logState})
 	if err != nil {
-		return startError(err)
+		return startError(ctx, err)
 	}
 	var web sync.WaitGroup
 	webCtx, stopWeb := context.WithCancel(ctx)
@@ -114,7 +150,7 @@ func runPipeline(ctx context.Context, g *globals, file string) error {
 		obs.Register(mux, metrics, p.Ready, g.log)
 		srv, err := obs.Listen(c.HTTP.Listen, mux, g.log)
 		if err != nil {
-			return errors.Join(&usageError{fmt.Errorf("http.listen: %w", err)}, p.Close())
+			return errors.Join(&usageError{err}, p.Close())
 		}
 		web.Go(func() {
 			if err := srv.Run(webCtx); err != nil {
@@ -137,8 +173,16 @@ func tell(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s vedette: %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
 
-// logState tells a person about changes of a camera.
-func logState(s ingest.State) {
+// logState tells a person, or who reads the log, about changes of a camera.
+func (g *globals) logState(s ingest.State) {
+	if g.logFormat == "json" {
+		level := slog.LevelInfo
+		if s.Phase == ingest.Offline || s.Err != nil {
+			level = slog.LevelWarn
+		}
+		g.log.Log(context.Background(), level, "camera changed", "camera", s.Camera, "phase", s.Phase, "reason", s.Reason)
+		return
+	}
 	text := string(s.Phase)
 	if s.Reason != "" {
 		text += ": " + s.Reason

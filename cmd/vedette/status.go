@@ -47,7 +47,7 @@ func newStatus(g *globals) *cobra.Command {
 			}
 			b, err := bus.Start(cmd.Context(), server.cfg, g.log)
 			if err != nil {
-				return startError(err)
+				return startError(cmd.Context(), err)
 			}
 			defer b.Close()
 			stats, err := b.ServiceStats(cmd.Context(), statusWait)

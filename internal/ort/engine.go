@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 
@@ -40,6 +41,9 @@ func New(log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := silence(); err != nil {
+		return nil, err
+	}
 	ort.SetSharedLibraryPath(lib.Path)
 	// Errors come back as errors; the library need not print them as well.
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
@@ -47,6 +51,23 @@ func New(log *slog.Logger) (*Engine, error) {
 	}
 	process.lib = lib
 	return &Engine{lib, log}, nil
+}
+
+// telemetryVariable turns ONNX Runtime's telemetry off when it is set before
+// the library starts.
+const telemetryVariable = "ORT_DISABLE_TELEMETRY"
+
+// silence keeps the library from reporting to its maker. Since version 1.30 the
+// official builds for Linux send what models are loaded to
+// mobile.events.data.microsoft.com unless this variable is set, and keep an
+// identity of the machine and a data base under the cache folder for it: not
+// what anybody expects of a program that looks at cameras. Who sets the
+// variable decides.
+func silence() error {
+	if _, set := os.LookupEnv(telemetryVariable); set {
+		return nil
+	}
+	return os.Setenv(telemetryVariable, "1")
 }
 
 // Find looks for the library in the file that $ONNXRUNTIME_SHARED_LIBRARY_PATH
