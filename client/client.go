@@ -29,9 +29,9 @@ const reconnectWait = 500 * time.Millisecond
 var (
 	ErrUnreachable = errors.New("NATS server not reachable")
 	ErrLogin       = errors.New("NATS server refused the login")
-	// ErrNoStream says that nobody has published detections on this bus, under
-	// this prefix, or that this user may not see them.
-	ErrNoStream = errors.New("no detections on this bus")
+	// ErrNoStream says that no detections are stored on this bus, under this
+	// prefix, or that this user may not read what is stored.
+	ErrNoStream = errors.New("no stored detections on this bus")
 )
 
 // Client is a connection to a bus that vedette publishes on. Once connected, it
@@ -170,7 +170,8 @@ func (c *Client) streamError(ctx context.Context, stream string, err error) erro
 		return context.Cause(ctx)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("%w: the stream %s does not exist: check the prefix, and that vedette publishes on this server", ErrNoStream, stream)
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders),
+		errors.Is(err, context.DeadlineExceeded): // a question that the user may not ask is not answered
 		return fmt.Errorf("%w: the server has no JetStream, or this user may not use it", ErrNoStream)
 	}
 	return fmt.Errorf("read stream %s: %w", stream, err)

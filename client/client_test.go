@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/vedette-io/vedette"
@@ -126,7 +128,9 @@ func TestSince(t *testing.T) {
 		"one camera": {client.Filter{Camera: "yard"}, []string{"yard 0"}},
 		"one model":  {client.Filter{Model: "yolox", Camera: "gate"}, []string{"gate 0", "gate 1", "gate 5 missed", "gate 6"}},
 		// What is missing is reported with the next one that passes.
-		"one label": {client.Filter{Label: "car"}, []string{"gate 0", "gate 6 missed"}},
+		"one label":  {client.Filter{Label: "car"}, []string{"gate 0", "gate 6 missed"}},
+		"sure":       {client.Filter{MinScore: 0.9, Label: "person"}, []string{"gate 5 missed"}},
+		"any object": {client.Filter{MinScore: 0.5}, []string{"gate 0", "gate 5 missed", "gate 6"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.filter.Since = before
@@ -134,6 +138,98 @@ func TestSince(t *testing.T) {
 				t.Errorf("%q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// A program that remembers where it was goes on behind that, and learns what is
+// gone.
+func TestResume(t *testing.T) {
+	p := publish(t, bus.Config{Listen: "127.0.0.1:0"})
+	p.write(t, detection("gate", 0, -1), detection("gate", 1, 0), detection("gate", 2, 1), detection("gate", 3, 2))
+	c := connect(t, p.bus.Address())
+	var last uint64
+	err := c.Detections(t.Context(), client.Filter{StartSeq: 1}, func(m client.Message) error {
+		if m.Missed || m.Seq != m.StreamSeq-1 {
+			t.Errorf("frame %d at %d, missed %t", m.Seq, m.StreamSeq, m.Missed)
+		}
+		last = m.StreamSeq
+		if m.Seq == 1 {
+			return errEnough
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) {
+		t.Fatal(err)
+	}
+	if got, want := read(t, c, client.Filter{StartSeq: last + 1}, 2), []string{"gate 2", "gate 3"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	js, err := jetstream.New(p.bus.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "VEDETTE_DETECTIONS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(4)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := read(t, c, client.Filter{StartSeq: last + 1}, 1), []string{"gate 3 missed"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Without a stream there is no history, but what is published now is seen, once.
+func TestLiveWithoutStream(t *testing.T) {
+	b, err := bus.Start(t.Context(), bus.Config{Listen: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	c := connect(t, b.Address())
+	if err := c.Detections(t.Context(), client.Filter{StartSeq: 1}, nil); !errors.Is(err, client.ErrNoStream) {
+		t.Errorf("history: %v", err)
+	}
+	send := func(seq uint64, prev int64) {
+		d := detection("gate", seq, prev)
+		raw, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Conn().Publish("vedette.detection.gate.yolox", raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listening, done := make(chan struct{}), make(chan struct{})
+	go func() { // the first ones may be too early
+		defer close(done)
+		for {
+			send(0, -1)
+			select {
+			case <-listening:
+				send(1, 0)
+				send(1, 0)
+				send(7, 6)
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	var got []string
+	err = c.Detections(t.Context(), client.Filter{}, func(m client.Message) error {
+		if m.Seq == 0 {
+			close(listening)
+		}
+		got = append(got, fmt.Sprint(m.Seq, m.Missed, m.StreamSeq))
+		if m.Seq == 7 {
+			return errEnough
+		}
+		return nil
+	})
+	<-done
+	if want := []string{"0 false 0", "1 false 0", "7 true 0"}; !errors.Is(err, errEnough) || !slices.Equal(got, want) {
+		t.Errorf("%q, want %q: %v", got, want, err)
 	}
 }
 
@@ -233,7 +329,7 @@ func TestEndings(t *testing.T) {
 		t.Errorf("bad model: %v", err)
 	}
 	other := connect(t, p.bus.Address(), client.Prefix("other"))
-	if err := other.Detections(t.Context(), client.Filter{}, nil); !errors.Is(err, client.ErrNoStream) || !strings.Contains(err.Error(), "OTHER_DETECTIONS") {
+	if err := other.Detections(t.Context(), client.Filter{Since: time.Now()}, nil); !errors.Is(err, client.ErrNoStream) || !strings.Contains(err.Error(), "OTHER_DETECTIONS") {
 		t.Errorf("other prefix: %v", err)
 	}
 	if _, err := client.Connect(p.bus.Address(), client.Prefix("A")); err == nil {

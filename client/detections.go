@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vedette-io/vedette"
@@ -20,6 +21,12 @@ type Filter struct {
 	// or whose first class it is; empty: all, also those that saw nothing or
 	// failed.
 	Label string
+	// MinScore keeps the detections that have at least one object, or a first
+	// class, with at least this score, and with Label where that is set.
+	MinScore float64
+	// StartSeq starts at this place in the stream, and Since does not matter: to
+	// resume, give one more than the [Message.StreamSeq] handled last.
+	StartSeq uint64
 	// Since starts with the detections published at this time, as far back as
 	// they are kept; zero: from now on.
 	Since time.Time
@@ -30,9 +37,12 @@ type Message struct {
 	*vedette.Detection
 	// Raw is the message itself, with fields that this release does not know.
 	Raw []byte
+	// StreamSeq is the message's place in the stream; 0 without a stream.
+	StreamSeq uint64
 	// Missed says that at least one detection of this camera and model between
 	// the one before and this one did not arrive: it is no longer, or never was,
-	// in the stream. Nothing is known of what came before the first message.
+	// in the stream, or was lost on the way. Nothing is known of what came before
+	// the first message, unless StartSeq is no longer there.
 	Missed bool
 }
 
@@ -41,38 +51,67 @@ type Message struct {
 // lost connection or a restarted server costs no message. A handler that is slow
 // makes later messages wait in the server.
 //
+// A server without the stream, or a user that may not read it, still has what is
+// published from now on, with a warning in the log and [Message.Missed] where
+// something was lost. History is [ErrNoStream] then.
+//
 // It returns when ctx ends, with its cause; when handle returns an error, with
-// that; when the client is closed, or when there is nothing to read
+// that; when the client is closed; or when the history asked for is not there
 // ([ErrNoStream]).
 func (c *Client) Detections(ctx context.Context, f Filter, handle func(Message) error) error {
 	subject, err := c.subject(f)
 	if err != nil {
 		return err
 	}
+	r := &reader{client: c, filter: f, handle: handle, last: map[key]vedette.FrameID{}, missed: map[key]bool{}}
+	messages, err := c.open(ctx, subject, r)
+	switch {
+	case err == nil:
+		return c.fromStream(ctx, messages, r)
+	case errors.Is(err, ErrNoStream) && f.StartSeq == 0 && f.Since.IsZero():
+		c.log.Warn("detections are not stored here; what is lost on the way stays lost", "error", err)
+		return c.live(ctx, subject, r)
+	}
+	return err
+}
+
+// open begins to read stored messages at the place that the filter names.
+func (c *Client) open(ctx context.Context, subject string, r *reader) (jetstream.MessagesContext, error) {
 	name := c.subjects.Stream("detections")
 	stream, err := c.js.Stream(ctx, name)
 	if err != nil {
-		return c.streamError(ctx, name, err)
+		return nil, c.streamError(ctx, name, err)
 	}
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}}
-	if f.Since.IsZero() {
+	state := stream.CachedInfo().State
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy}
+	switch {
+	case r.filter.StartSeq > 0:
+		cfg.OptStartSeq = r.filter.StartSeq
+		// What was there is gone by age or size: of which cameras nobody knows.
+		r.gone = state.FirstSeq > r.filter.StartSeq
+	case !r.filter.Since.IsZero():
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.filter.Since
+	default:
 		// A number, not "new ones": the consumer begins there again when the
 		// connection is lost before the first message.
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, stream.CachedInfo().State.LastSeq+1
-	} else {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
+		cfg.OptStartSeq = state.LastSeq + 1
 	}
 	consumer, err := stream.OrderedConsumer(ctx, cfg)
 	if err != nil {
-		return c.streamError(ctx, name, err)
+		return nil, c.streamError(ctx, name, err)
 	}
 	messages, err := consumer.Messages()
 	if err != nil {
-		return c.streamError(ctx, name, err)
+		return nil, c.streamError(ctx, name, err)
 	}
+	return messages, nil
+}
+
+// fromStream reads stored messages, and goes on with those to come.
+func (c *Client) fromStream(ctx context.Context, messages jetstream.MessagesContext, r *reader) error {
+	name := c.subjects.Stream("detections")
 	defer messages.Stop()
 	defer context.AfterFunc(ctx, messages.Stop)()
-	r := reader{filter: f, last: map[key]vedette.FrameID{}, missed: map[key]bool{}}
 	for {
 		m, err := messages.Next()
 		switch {
@@ -83,16 +122,34 @@ func (c *Client) Detections(ctx context.Context, f Filter, handle func(Message) 
 		case err != nil:
 			return c.streamError(ctx, name, err)
 		}
-		d := new(vedette.Detection)
-		if err := json.Unmarshal(m.Data(), d); err != nil {
-			c.log.Warn("detection not understood", "subject", m.Subject(), "error", err)
-			continue
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read stream %s: %w", name, err)
 		}
-		missed, ok := r.take(d)
-		if !ok {
-			continue
+		if err := r.read(m.Subject(), m.Data(), meta.Sequence.Stream); err != nil {
+			return err
 		}
-		if err := handle(Message{Detection: d, Raw: m.Data(), Missed: missed}); err != nil {
+	}
+}
+
+// live reads what is published from now on.
+func (c *Client) live(ctx context.Context, subject string, r *reader) error {
+	sub, err := c.nc.SubscribeSync(subject)
+	if err != nil {
+		return fmt.Errorf("subscribe to %s: %w", subject, err)
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // it fails only with the connection
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, nats.ErrSlowConsumer):
+			continue // the log has it, and the next message shows it as missed
+		case err != nil:
+			return fmt.Errorf("read %s: %w", subject, err)
+		}
+		if err := r.read(m.Subject, m.Data, 0); err != nil {
 			return err
 		}
 	}
@@ -117,20 +174,41 @@ func (c *Client) subject(f Filter) (string, error) {
 
 type key struct{ camera, model string }
 
-// reader filters by label and notices what is missing.
+// reader filters messages and notices what is missing.
 type reader struct {
+	client *Client
 	filter Filter
+	handle func(Message) error
 	last   map[key]vedette.FrameID
 	missed map[key]bool // since the last one handed on
+	gone   bool         // something was missing before the first message
+}
+
+// read decodes a message and hands it on if it passes.
+func (r *reader) read(subject string, raw []byte, streamSeq uint64) error {
+	d := new(vedette.Detection)
+	if err := json.Unmarshal(raw, d); err != nil {
+		r.client.log.Warn("detection not understood", "subject", subject, "error", err)
+		return nil
+	}
+	missed, ok := r.take(d)
+	if !ok {
+		return nil
+	}
+	return r.handle(Message{Detection: d, Raw: raw, StreamSeq: streamSeq, Missed: missed})
 }
 
 // take reports whether d passes, and whether something is missing before it.
 func (r *reader) take(d *vedette.Detection) (missed, ok bool) {
 	k := key{d.Camera, d.Model.Name}
 	last, known := r.last[k]
+	if known && last.Epoch == d.Epoch && d.Seq <= last.Seq {
+		return false, false // seen; a live message can come twice
+	}
 	r.last[k] = vedette.FrameID{Camera: d.Camera, Epoch: d.Epoch, Seq: d.Seq}
 	switch {
 	case !known:
+		r.missed[k] = r.gone
 	case last.Epoch == d.Epoch:
 		r.missed[k] = r.missed[k] || d.PrevSeq != int64(last.Seq)
 	default: // a new epoch, which begins with -1
@@ -144,16 +222,20 @@ func (r *reader) take(d *vedette.Detection) (missed, ok bool) {
 	return missed, true
 }
 
+// matches says whether an object, or the first class, is what is looked for.
 func (f Filter) matches(d *vedette.Detection) bool {
-	if f.Label == "" {
+	if f.Label == "" && f.MinScore <= 0 {
 		return true
+	}
+	wanted := func(label string, score float64) bool {
+		return (f.Label == "" || label == f.Label) && score >= f.MinScore
 	}
 	if d.Objects != nil {
 		for _, o := range *d.Objects {
-			if o.Label == f.Label {
+			if wanted(o.Label, o.Score) {
 				return true
 			}
 		}
 	}
-	return d.Classes != nil && len(*d.Classes) > 0 && (*d.Classes)[0].Label == f.Label
+	return d.Classes != nil && len(*d.Classes) > 0 && wanted((*d.Classes)[0].Label, (*d.Classes)[0].Score)
 }

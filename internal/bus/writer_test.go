@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vedette-io/vedette"
@@ -74,7 +75,11 @@ func stream(tb testing.TB, b *bus.Bus) jetstream.Stream {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s, err := js.Stream(context.Background(), b.Subjects().Stream("detections"))
+	var s jetstream.Stream
+	eventually(tb, "the stream answers", func() bool { // JetStream may be restarting
+		s, err = js.Stream(context.Background(), b.Subjects().Stream("detections"))
+		return !errors.Is(err, nats.ErrNoResponders)
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}
