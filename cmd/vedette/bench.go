@@ -150,9 +150,11 @@ func (b *benchmark) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	for _, measure := range []func(context.Context) error{b.parts, b.bus, b.throughput, b.load} {
 		if err := measure(ctx); err != nil {
 			if ctx.Err() != nil {
-				return fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
+				err = fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
 			}
-			return err
+			b.progress.finish()
+			b.report.judge() // what was measured so far is worth its time
+			return errors.Join(err, b.report.print(cmd.OutOrStdout(), b.o.format))
 		}
 	}
 	b.progress.finish()

@@ -23,6 +23,10 @@ import (
 // 1,000 million multiplications.
 const benchLayers = 48
 
+// startPatience is how long a stream may take to start while many start at
+// once on a machine with few cores.
+const startPatience = time.Minute
+
 // benchModel is the model of a job, or a network made here and now.
 func benchModel(j *benchJob) (pipeline.Model, error) {
 	if j.Model != "" {
@@ -62,7 +66,10 @@ func (w *benchWorker) pipelineConfig(m pipeline.Model) (pipeline.Config, error) 
 		}
 		id := fmt.Sprintf("s%d", i)
 		cfg.Cameras = append(cfg.Cameras, pipeline.Camera{
-			Ingest: ingest.Config{ID: id, Source: src, Delivery: ingest.Delivery(delivery), FPS: w.job.FPS},
+			Ingest: ingest.Config{
+				ID: id, Source: src, Delivery: ingest.Delivery(delivery), FPS: w.job.FPS,
+				OpenTimeout: startPatience, FirstFrame: startPatience,
+			},
 			Owner: preprocess.CameraConfig{
 				ID: id, Delivery: delivery, Detect: []preprocess.DetectConfig{{Model: m.Loaded.Manifest.Name, FPS: w.job.FPS}},
 			},
