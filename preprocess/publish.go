@@ -51,6 +51,7 @@ func (l *lane) write(t *ticket, finished func()) {
 	d.PublishTime = vedette.At(now)
 	latency := now.Sub(t.frame.CapturedAt.Time)
 	d.Timing.Total = vedette.Millis(latency)
+	d.Round()
 	began := time.Now()
 	// A result that exists is written even while the owner stops.
 	deps.Writer.Write(context.WithoutCancel(l.camera.owner.ctx), d, func(err error) {
