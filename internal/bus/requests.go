@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -20,13 +21,18 @@ const (
 	requestPendingBytes = 256 << 20
 )
 
+// drainTimeout bounds how long the end of a subscription waits for its handler
+// and for the server's word that nothing more comes.
+const drainTimeout = 5 * time.Second
+
 // Handler takes one request: the value of its header and its body, which is
 // the handler's until respond returns. It may answer later, from anywhere, and
 // may be called from several goroutines.
 type Handler = func(header string, body []byte, respond func([]byte) error)
 
 // Serve calls handler for each request on subject that this process is chosen
-// for. header is the value of the header named key.
+// for. header is the value of the header named key. stop takes no more, and
+// returns when the handler has been called for what was on its way.
 //
 // With an embedded server, requests from this process go to the handler by
 // memory: half a megabyte through the server and back costs more than the rest
@@ -44,10 +50,29 @@ func (b *Bus) Serve(subject, key string, handler Handler) (stop func() error, er
 	if b.server != nil {
 		b.local.Store(subject, handler)
 	}
+	leave := drain(sub)
 	return func() error {
 		b.local.Delete(subject)
-		return sub.Unsubscribe()
+		return leave()
 	}, b.tensors.Flush()
+}
+
+// drain returns a function that ends sub once its handler has taken what was
+// sent to it.
+func drain(sub *nats.Subscription) func() error {
+	done := make(chan struct{})
+	sub.SetClosedHandler(func(string) { close(done) })
+	return func() error {
+		if err := sub.Drain(); err != nil {
+			return err
+		}
+		select {
+		case <-done:
+			return nil
+		case <-time.After(drainTimeout):
+			return sub.Unsubscribe()
+		}
+	}
 }
 
 // Request sends body, with one header, to whoever serves subject, and waits

@@ -38,13 +38,5 @@ func (b *Bus) SubscribeDetections(handler func(d *vedette.Detection, raw []byte)
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, err
 	}
-	done := make(chan struct{})
-	sub.SetClosedHandler(func(string) { close(done) })
-	return func() error {
-		if err := sub.Drain(); err != nil {
-			return err
-		}
-		<-done
-		return nil
-	}, b.control.Flush()
+	return drain(sub), b.control.Flush()
 }

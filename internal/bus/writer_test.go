@@ -99,8 +99,13 @@ func stored(tb testing.TB, b *bus.Bus, camera string) (seqs []uint64) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for left := info.NumPending; left > 0; {
-		m, err := c.Next(jetstream.FetchMaxWait(5 * time.Second))
+	messages, err := c.Messages()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer messages.Stop()
+	for range info.NumPending {
+		m, err := messages.Next(jetstream.NextMaxWait(5 * time.Second))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -109,7 +114,6 @@ func stored(tb testing.TB, b *bus.Bus, camera string) (seqs []uint64) {
 			tb.Fatal(err)
 		}
 		seqs = append(seqs, d.Seq)
-		left--
 	}
 	return seqs
 }
