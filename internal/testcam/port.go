@@ -1,9 +1,11 @@
 package testcam
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +49,22 @@ func (p *port) bind() error {
 	return nil
 }
 
-func (p *port) listen() (net.Listener, error) { return net.Listen("tcp4", p.addr) }
+// listen opens the port. The kernel may need a moment after the last listener,
+// and a program that picks any free port may hold this one for as long.
+func (p *port) listen() (net.Listener, error) {
+	for attempt := 0; ; attempt++ {
+		l, err := net.Listen("tcp4", p.addr)
+		if !errors.Is(err, unix.EADDRINUSE) || attempt == listenAttempts {
+			return l, err
+		}
+		time.Sleep(listenPause)
+	}
+}
+
+const (
+	listenAttempts = 50
+	listenPause    = 20 * time.Millisecond
+)
 
 func (p *port) release() {
 	// Nothing was written, so that closing cannot lose anything.
