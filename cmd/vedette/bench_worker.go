@@ -145,7 +145,7 @@ func (w *benchWorker) length() time.Duration {
 }
 
 // begin and end bracket the measurement of the processes' resources.
-func (w *benchWorker) begin() (bench.Tree, error) { return bench.ReadTree(os.Getpid()) }
+func (w *benchWorker) begin() (bench.Tree, error) { return bench.ReadCPU(os.Getpid()) }
 
 func (w *benchWorker) end(before bench.Tree) error {
 	after, err := bench.ReadTree(os.Getpid())

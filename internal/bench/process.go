@@ -25,35 +25,44 @@ type Tree struct {
 	Memory int64
 }
 
-// ReadTree measures the process pid and its descendants. Processes that end
-// meanwhile are left out.
+// ReadCPU is the processor time of the process pid and its descendants; Memory
+// stays 0. Processes that end meanwhile are left out.
+func ReadCPU(pid int) (Tree, error) {
+	t, _, err := readCPU(pid)
+	return t, err
+}
+
+// ReadTree measures the process pid and its descendants, the processor time
+// first: finding out the memory costs milliseconds for each process.
 func ReadTree(pid int) (Tree, error) {
-	t := Tree{}
-	if err := t.add(pid); err != nil {
+	t, all, err := readCPU(pid)
+	if err != nil {
 		return Tree{}, err
 	}
-	pending := children(pid)
-	for len(pending) > 0 {
-		child := pending[0]
-		pending = append(pending[1:], children(child)...)
-		_ = t.add(child) // it may be gone
+	for _, p := range all {
+		if memory, err := proportionalSize(p); err == nil { // it may be gone
+			t.Memory += memory
+		} else if p == pid {
+			return Tree{}, err
+		}
 	}
 	return t, nil
 }
 
-func (t *Tree) add(pid int) error {
-	cpu, err := cpuTime(pid)
-	if err != nil {
-		return err
+func readCPU(pid int) (t Tree, all []int, err error) {
+	all = []int{pid}
+	for i := 0; i < len(all); i++ {
+		cpu, err := cpuTime(all[i])
+		if err != nil && i == 0 {
+			return Tree{}, nil, err
+		}
+		if err == nil {
+			t.Processes++
+			t.CPU += cpu
+		}
+		all = append(all, children(all[i])...)
 	}
-	memory, err := proportionalSize(pid)
-	if err != nil {
-		return err
-	}
-	t.Processes++
-	t.CPU += cpu
-	t.Memory += memory
-	return nil
+	return t, all, nil
 }
 
 func children(pid int) []int {
