@@ -56,7 +56,7 @@ type Config struct {
 	Unpaced bool
 	// OpenTimeout bounds opening, FirstFrame the wait for the first picture
 	// after that (a camera may send a key frame only every ten seconds), Silence
-	// the time between frames. Defaults 8 s, 15 s, 3 s.
+	// the time between frames. Defaults 8 s (files 60 s), 15 s, 3 s.
 	OpenTimeout, FirstFrame, Silence time.Duration
 	// MaxAttempts ends Run with an error when that many attempts in a row brought
 	// no picture and none ever came; 0 tries for ever. Finite sources do not try
@@ -132,6 +132,7 @@ type State struct {
 // Defaults and limits of a Config.
 const (
 	defaultOpenTimeout = 8 * time.Second
+	defaultFileTimeout = 60 * time.Second
 	defaultFirstFrame  = 15 * time.Second
 	defaultSilence     = 3 * time.Second
 	defaultMinBackoff  = 250 * time.Millisecond
@@ -148,6 +149,11 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Transport, "tcp")
 	setDefault(&c.Decode, "software")
 	setDefault(&c.Slots, ring.DefaultSlots)
+	if c.Source.finite {
+		// A file does not come and go: on a machine that starts many at once it
+		// only takes its time.
+		setDefault(&c.OpenTimeout, defaultFileTimeout)
+	}
 	setDefault(&c.OpenTimeout, defaultOpenTimeout)
 	setDefault(&c.FirstFrame, defaultFirstFrame)
 	setDefault(&c.Silence, defaultSilence)

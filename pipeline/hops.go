@@ -74,7 +74,13 @@ func (o *frameOutput) Frame(ctx context.Context, f *vedette.Frame, release func(
 
 // last tells the owner, behind every frame, that the camera has ended.
 func (o *frameOutput) last(ctx context.Context, camera string) error {
-	o.held.Wait()
+	released := make(chan struct{})
+	go func() { o.held.Wait(); close(released) }() // ends with the sender at the latest
+	select {
+	case <-released:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	return o.sender.Send(ctx, &vedette.Frame{Schema: vedette.FrameSchema, Camera: camera, End: true, Last: true}, nil)
 }
 

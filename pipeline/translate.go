@@ -71,6 +71,9 @@ func fromCamera(c configs.Camera, base map[string]float64) (Camera, error) {
 		},
 		Owner: preprocess.CameraConfig{ID: c.ID, Delivery: preprocess.Delivery(c.Delivery)},
 	}
+	if src.Finite() {
+		out.Ingest.OpenTimeout = 0 // a file's own: the configured one is for cameras
+	}
 	for _, d := range c.Detect {
 		score := d.MinScore
 		if score == 0 {
