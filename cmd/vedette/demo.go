@@ -51,6 +51,9 @@ first in which it is whole, and the demo counts what was found, missed and false
 			if !(f.speed > 0 && f.speed <= 5) {
 				return usagef("--speed %v: want more than 0 and at most 5 boards a second", f.speed)
 			}
+			if err := canCapture("demo"); err != nil {
+				return err
+			}
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), g, f)
 		},
 	}

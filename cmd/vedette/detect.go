@@ -17,6 +17,7 @@ import (
 	"github.com/vedette-io/vedette/infer/decode"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/cv"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
 )
@@ -68,6 +69,9 @@ the newest frame, unless --every is given.`,
 func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOptions, sources []string) error {
 	out, err := newPrinter(cmd.OutOrStdout(), o.format)
 	if err != nil {
+		return err
+	}
+	if err := canCapture("detect"); err != nil {
 		return err
 	}
 	cfg, err := o.config(sources)
@@ -156,6 +160,14 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 		cameras[i].Owner.Detect[0].Model = m.Loaded.Manifest.Name
 	}
 	return pipeline.Config{Models: []pipeline.Model{m}, Cameras: cameras, Bus: bus.Config{}}, nil
+}
+
+// canCapture says at once what no frame could get past.
+func canCapture(command string) error {
+	if _, err := cv.Version(); err != nil {
+		return fmt.Errorf("%s captures pictures: %w", command, err)
+	}
+	return nil
 }
 
 // checkAll reports every source that cannot be there before the first is

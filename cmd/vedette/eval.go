@@ -87,6 +87,9 @@ func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFla
 	if err := ds.HasPictures(); err != nil {
 		return eval.Result{}, &usageError{err}
 	}
+	if _, err := cv.Version(); err != nil {
+		return eval.Result{}, fmt.Errorf("eval --model decodes pictures: %w; eval --detections works without", err)
+	}
 	m, err := flags.load()
 	if err != nil {
 		return eval.Result{}, err

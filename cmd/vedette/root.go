@@ -41,6 +41,7 @@ func newRoot() *cobra.Command {
 			return g.open()
 		},
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "says what a command does and which flags it has",

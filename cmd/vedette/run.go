@@ -137,6 +137,9 @@ func runPipeline(ctx context.Context, g *globals, file string) error {
 	if err != nil {
 		return err
 	}
+	if err := canCapture("run"); err != nil {
+		return err
+	}
 	metrics := obs.New(version)
 	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: g.logState})
 	if err != nil {

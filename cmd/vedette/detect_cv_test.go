@@ -1,0 +1,168 @@
+//go:build cv && linux
+
+package main_test
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vedette-io/vedette/internal/testkit"
+)
+
+func TestDetectPictures(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string][]byte{"b.png": pngOf(t, 64, 48), "a.jpg": jpegOf(t, 64, 48), "notes.txt": nil})
+	saved := t.TempDir()
+	ds := detect(t, dir, "--save", saved).detections(t)
+	if len(ds) != 2 || ds[0].Item != "a.jpg" || ds[1].Item != "b.png" || ds[1].Seq != 1 {
+		t.Errorf("detections are %+v", ds)
+	}
+	for _, name := range []string{"a-barcode-reader.jpg", "b-barcode-reader.jpg"} {
+		if info, err := os.Stat(filepath.Join(saved, name)); err != nil || info.Size() == 0 {
+			t.Errorf("annotated picture: %v", err)
+		}
+	}
+}
+
+func TestDetectSeveralSources(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string][]byte{"Gate 1.png": pngOf(t, 32, 32), "x.png": pngOf(t, 32, 32), "x-2.png": pngOf(t, 32, 32), "clip.mp4": video(t)})
+	path := func(name string) string { return filepath.Join(dir, name) }
+	ds := detect(t, path("Gate 1.png"), path("x.png"), path("x.png"), path("x-2.png"), path("clip.mp4"), "--fps", "5").detections(t)
+	lines := map[string][]uint64{}
+	for _, d := range ds {
+		lines[d.Camera] = append(lines[d.Camera], d.Seq)
+	}
+	for _, id := range []string{"gate_1", "x", "x-2", "x-2-2"} {
+		if !slices.Equal(lines[id], []uint64{0}) {
+			t.Errorf("camera %s has frames %v", id, lines[id])
+		}
+	}
+	// 25 frames a second, every fifth looked at by its time stamp.
+	if want := []uint64{0, 5, 10, 15, 20, 25, 30, 35, 40, 45}; !slices.Equal(lines["clip"], want) {
+		t.Errorf("of the clip frames %v were looked at, want %v", lines["clip"], want)
+	}
+	for _, d := range ds {
+		if d.Camera == "clip" && d.Seq > 0 && (d.GapBefore["sampled"] != 4 || d.PTSMillis != 40*float64(d.Seq)) {
+			t.Errorf("frame %d is at %v ms, behind a gap of %v", d.Seq, d.PTSMillis, d.GapBefore)
+		}
+	}
+}
+
+// Every frame of a file is looked at, once and in order, and numbers are fit to
+// be read.
+func TestDetectVideo(t *testing.T) {
+	t.Parallel()
+	path := file(t, "clip.mp4", video(t))
+	o := detect(t, path)
+	ds := o.detections(t)
+	if len(ds) != clipFrames || o.code != 0 || o.stderr != "" {
+		t.Errorf("%d lines, exit code %d, stderr %s", len(ds), o.code, o.stderr)
+	}
+	for i, d := range ds {
+		if d.Seq != uint64(i) {
+			t.Fatalf("line %d is of frame %d", i, d.Seq)
+		}
+	}
+	if long := regexp.MustCompile(`[:,\[]-?\d*\.\d{7,}`).FindString(o.stdout); long != "" {
+		t.Errorf("a number has too many decimals: %s", long)
+	}
+	if len(*ds[0].Objects) == 0 {
+		t.Fatal("nothing was seen")
+	}
+	label := (*ds[0].Objects)[0].Label
+	text := run(t, "detect", path, "--model", "barcode-reader", "--engine", "gorgonia", "--label", label)
+	shape := regexp.MustCompile(`^clip \d{6} +\d+\.\d{3}s  (-|` + label + ` [01]\.\d\d \[\d+ \d+ \d+ \d+\])\n$`)
+	for line := range strings.Lines(text.stdout) {
+		if !shape.MatchString(line) {
+			t.Fatalf("line %q", line)
+		}
+	}
+	if n := strings.Count(text.stdout, "\n"); n != clipFrames || !strings.Contains(text.stdout, label) || text.code != 0 {
+		t.Errorf("%d lines of text, exit code %d", n, text.code)
+	}
+}
+
+// A progress bar is for a person: it is drawn when stderr is a terminal.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no terminal can be opened: ", err)
+	}
+	defer master.Close()
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err := os.OpenFile("/dev/pts/"+jsonOf(t, n), os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no terminal can be opened: ", err)
+	}
+	defer terminal.Close()
+	s := startOn(t, terminal, "detect", file(t, "clip.mp4", video(t)), "--model", "barcode-reader", "--engine", "gorgonia")
+	if err := s.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	shown := make([]byte, 4096)
+	if err := master.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Log(err) // then the read below blocks only if nothing was shown
+	}
+	read, err := master.Read(shown)
+	if err != nil || !strings.Contains(string(shown[:read]), "looking") {
+		t.Errorf("the terminal shows %q, %v", shown[:read], err)
+	}
+}
+
+func jsonOf(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Scores of stored detections are those of the model that made them.
+func TestEvalStored(t *testing.T) {
+	t.Parallel()
+	data, model := testkit.Data(t, "images/coco64"), testkit.Data(t, "models/yolox_nano_416.onnx")
+	library(t)
+	stored := run(t, "detect", filepath.Join(data, "images"), "--model", model, "--min-score", "0.01", "--format", "jsonl")
+	if stored.code != 0 {
+		t.Fatalf("exit code %d; %s", stored.code, stored.stderr)
+	}
+	type scores struct {
+		Judged, Found int
+		COCO          map[string]float64
+	}
+	score := func(args ...string) (s scores) {
+		o := run(t, append([]string{"eval", "--data", data, "--format", "json"}, args...)...)
+		if err := json.Unmarshal([]byte(o.stdout), &s); err != nil || o.code != 0 {
+			t.Fatalf("%v; exit code %d; %s", err, o.code, o.stderr)
+		}
+		return s
+	}
+	a := score("--model", model)
+	b := score("--detections", file(t, "stored.jsonl", []byte(stored.stdout)))
+	if a.Judged != 64 || a.Judged != b.Judged || a.Found != b.Found || len(a.COCO) < 12 {
+		t.Errorf("a model's scores are %+v, those of its stored detections %+v", a, b)
+	}
+	for name, v := range a.COCO {
+		if math.Abs(v-b.COCO[name]) > 1e-4 {
+			t.Errorf("%s is %v, from stored detections %v", name, v, b.COCO[name])
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package main_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vedette-io/vedette/internal/testcam/onnxtest"
+	"github.com/vedette-io/vedette/internal/testkit"
+)
+
+// network writes the barcode reader with a manifest, both edited, and returns
+// the manifest's path.
+func network(t *testing.T, editFile func([]byte) []byte, old, new string) string {
+	t.Helper()
+	dir := t.TempDir()
+	onnx := onnxtest.BarcodeReader(1)
+	if editFile != nil {
+		onnx = editFile(onnx)
+	}
+	m := onnxtest.BarcodeManifest()
+	m.Name, m.File = "bars", "bars.onnx"
+	manifest, err := m.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(manifest), old) {
+		t.Fatalf("no %q in the manifest:\n%s", old, manifest)
+	}
+	manifest = []byte(strings.Replace(string(manifest), old, new, 1))
+	path := filepath.Join(dir, "bars.yaml")
+	for name, content := range map[string][]byte{path: manifest, filepath.Join(dir, "bars.onnx"): onnx} {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+func onnxFile(t *testing.T, content []byte) string { return file(t, "net.onnx", content) }
+
+// badModels are models that cannot be used, with what is said of them.
+func badModels(t *testing.T) map[string]struct{ path, says string } {
+	whole := onnxtest.BarcodeReader(1)
+	type bad = struct{ path, says string }
+	return map[string]bad{
+		"no such file":     {"nosuch.onnx", "no such file"},
+		"no such name":     {"nosuch", "vedette models list"},
+		"empty":            {onnxFile(t, nil), "it is empty"},
+		"text":             {onnxFile(t, []byte("this is no model\n")), "not an ONNX model"},
+		"noise":            {onnxFile(t, bytes.Repeat([]byte{0xff, 0x13, 0x81}, 1000)), "not an ONNX model"},
+		"cut in the head":  {onnxFile(t, whole[:3]), "cut off"},
+		"cut in the midst": {onnxFile(t, whole[:len(whole)/2]), "cut off"},
+		"cut at the end":   {onnxFile(t, whole[:len(whole)-10]), "cut off"},
+		"folder":           {t.TempDir(), "model"},
+		"a picture":        {file(t, "a.jpg", []byte("x")), "a.jpg"},
+
+		"unknown key":     {network(t, nil, "task:", "tusk: 1\ntask:"), `bars.yaml:2:1: tusk: unknown key`},
+		"not yaml":        {network(t, nil, "task:", "task: ["), "bars.yaml:"},
+		"other file":      {network(t, nil, "file: bars.onnx", "file: other.onnx"), "other.onnx"},
+		"wrong sha256":    {network(t, nil, "task:", "sha256: "+strings.Repeat("0", 64)+"\ntask:"), "another file or damaged"},
+		"wrong width":     {network(t, nil, "width: ", "width: 1"), "input.width"},
+		"wrong input":     {network(t, nil, "input:\n", "input:\n  name: other\n"), `says "other"`},
+		"wrong layout":    {network(t, nil, "layout: nchw", "layout: nhwc"), "nhwc"},
+		"wrong task":      {network(t, nil, "task: detect", "task: classify"), "classify"},
+		"unknown decoder": {network(t, nil, "decoder: ", "decoder: no-"), "no decoder"},
+	}
+}
+
+func TestBadModels(t *testing.T) {
+	t.Parallel()
+	for name, c := range badModels(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// eval needs no capture, so that this runs without OpenCV, too.
+			run(t, "models", "inspect", c.path).wantSentenceOrManifest(t, c.says)
+			if buildTags != "" {
+				run(t, "detect", "synthetic://bars?frames=1", "--model", c.path).wantSentence(t, 2, c.says)
+			}
+		})
+	}
+}
+
+// wantSentenceOrManifest is for models inspect, which proposes a manifest
+// where only the decoder or the engine knows better.
+func (o outcome) wantSentenceOrManifest(t *testing.T, says string) {
+	t.Helper()
+	if o.code != 0 {
+		o.wantSentence(t, 2, says)
+	}
+}
+
+// The odd graphs of the test data end in a sentence, too.
+func TestOddModels(t *testing.T) {
+	t.Parallel()
+	odd, err := filepath.Glob(filepath.Join(testkit.Data(t, "models/edge-io"), "*.onnx"))
+	if err != nil || len(odd) == 0 {
+		t.Fatalf("odd models: %v, %v", odd, err)
+	}
+	for _, path := range odd {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			run(t, "models", "inspect", path).wantSentence(t, 2, filepath.Base(path), "the model")
+		})
+	}
+	t.Run("unknown layout", func(t *testing.T) {
+		t.Parallel()
+		path := testkit.Data(t, "models/deeplab_v3_mnv2_257_nhwc.onnx")
+		run(t, "models", "inspect", path).wantSentence(t, 2, "[1 257 257 21]", "decoders: ", "yolox")
+	})
+}

@@ -1,0 +1,6 @@
+//go:build cv
+
+package main_test
+
+// buildTags are those of the program under test: the same as the test's.
+const buildTags = "cv,gocv_specific_modules,gocv_videoio"
