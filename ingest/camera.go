@@ -174,10 +174,14 @@ func (c *Camera) giveUp(ctx context.Context, err error) error {
 }
 
 // checkComplete compares what was read with what the file said it had. The
-// number is an estimate in some formats, so that little is allowed.
+// number is an estimate in some formats, so that a little less is allowed
+// unless the file itself is seen to break off.
 func (c *Camera) checkComplete(out outcome) error {
 	got, want := c.position.seq, out.total
-	if c.cfg.Source.kind == File && want > 0 && got+5 < want && float64(got) < 0.95*float64(want) {
+	if c.cfg.Source.kind != File || got >= want {
+		return nil
+	}
+	if (got+5 < want && float64(got) < 0.95*float64(want)) || endsEarly(c.items.paths[0]) {
 		return c.cfg.Source.fail(ErrTruncated, fmt.Sprintf("%d of %d frames could be read", got, want))
 	}
 	return nil
