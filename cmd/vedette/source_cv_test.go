@@ -22,6 +22,7 @@ import (
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/testcam"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // clipFrames is the length of the test video, at 25 frames a second.
@@ -181,6 +182,18 @@ func TestBadSources(t *testing.T) {
 	t.Run("cut video", func(t *testing.T) {
 		t.Parallel() // the index is at the end of this file, so that nothing is left
 		detect(t, file(t, "a.mp4", v[:len(v)*2/3])).wantSentence(t, 2, "a.mp4: not a video that can be decoded")
+	})
+	t.Run("video that lacks its end", func(t *testing.T) {
+		t.Parallel()
+		whole, err := os.ReadFile(testkit.Data(t, "videos/car-detection.mp4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := detect(t, file(t, "a.mp4", whole[:len(whole)*99/100]))
+		o.wantSentence(t, 1, "a.mp4: the video is damaged or was cut short: 370 of 377 frames")
+		if n := len(o.detections(t)); n != 370 {
+			t.Errorf("%d lines", n)
+		}
 	})
 	t.Run("all at once", func(t *testing.T) {
 		t.Parallel()
