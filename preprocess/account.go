@@ -14,6 +14,8 @@ const (
 	DropNoWorker    = "no_worker"   // nobody serves the model
 	DropShutdown    = "shutdown"    // the pipeline stopped first
 	DropUnpublished = "unpublished" // the bus refused its result
+	DropRestart     = "restart"     // captured while the camera had no owner
+	DropStored      = "stored"      // an earlier owner published its result
 )
 
 // Counts is the account of one camera and model:

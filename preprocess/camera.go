@@ -53,6 +53,7 @@ type camera struct {
 	sampled   uint64
 	sourceGap uint64
 	gap       map[string]uint64
+	resumed   bool // no frame came since an earlier owner's
 }
 
 func newCamera(o *Owner, cfg CameraConfig) (*camera, error) {
@@ -97,7 +98,29 @@ func newCamera(o *Owner, cfg CameraConfig) (*camera, error) {
 		}
 		c.lanes = append(c.lanes, l)
 	}
+	c.resume()
 	return c, nil
+}
+
+// resume goes on behind what an earlier owner published: in its last epoch,
+// with the first frame that some model has no result for.
+func (c *camera) resume() {
+	for _, l := range c.lanes {
+		c.epoch = max(c.epoch, l.resume.Epoch) // epochs sort by time
+	}
+	if c.epoch == "" {
+		return
+	}
+	c.resumed = true
+	for i, l := range c.lanes {
+		next := uint64(0)
+		if l.resume.Epoch == c.epoch {
+			next = l.resume.Seq + 1
+		}
+		if i == 0 || next < c.next {
+			c.next = next
+		}
+	}
 }
 
 func (c *camera) start() {
@@ -157,6 +180,7 @@ func (c *camera) deliver(f *vedette.Frame, release func()) {
 func (c *camera) account(f *vedette.Frame) bool {
 	if f.Epoch != c.epoch {
 		c.epoch, c.next, c.sampled, c.sourceGap, c.gap = f.Epoch, 0, 0, 0, nil
+		c.resumed = false
 	}
 	if f.Seq < c.next {
 		return false // delivered again
@@ -165,23 +189,30 @@ func (c *camera) account(f *vedette.Frame) bool {
 	sampled := min(missing, f.Sampled-min(c.sampled, f.Sampled))
 	lost := missing - sampled
 	holes := f.SourceGap - min(c.sourceGap, f.SourceGap)
+	if c.resumed {
+		holes = 0 // the source left them before this owner's time
+	}
 	c.next, c.sampled, c.sourceGap = f.Seq, f.Sampled, f.SourceGap
 	n := missing
 	if !f.End {
 		n++
 		c.next++
 	}
+	why := DropBus
+	if c.resumed {
+		why, c.resumed = DropRestart, false
+	}
 	for _, l := range c.lanes {
 		l.account.enter(n)
 		l.account.leave(outDropped, DropSampled, sampled)
-		l.account.leave(outDropped, DropBus, lost)
+		l.account.leave(outDropped, why, lost)
 		l.account.sourceGap(holes)
 	}
 	if holes > 0 {
 		c.owner.deps.Observer.SourceGap(c.cfg.ID, holes)
 	}
 	c.gap = addGap(c.gap, DropSampled, sampled)
-	c.gap = addGap(c.gap, DropBus, lost)
+	c.gap = addGap(c.gap, why, lost)
 	return !f.End
 }
 
@@ -189,8 +220,16 @@ func (c *camera) account(f *vedette.Frame) bool {
 func (c *camera) drop(e *entry, reason string) {
 	for _, l := range c.lanes {
 		l.account.leave(outDropped, reason, 1)
-		e.release()
+		if !c.keeps(reason) {
+			e.release()
+		}
 	}
+}
+
+// keeps says that a frame dropped for this reason stays with its sender, for
+// the next owner.
+func (c *camera) keeps(reason string) bool {
+	return c.cfg.Delivery == Every && reason == DropShutdown
 }
 
 // run judges each picture once and offers it to the lanes.

@@ -14,6 +14,9 @@ import (
 const (
 	retryFirst = 50 * time.Millisecond
 	retryMost  = 2 * time.Second
+	// orderQueue is how many results wait for an earlier one. It is more than
+	// are usually under way, so that credits are what limits.
+	orderQueue = 256
 	// everyAttempts is how often a lossless frame is given to workers that do
 	// not answer before its result is "failed".
 	everyAttempts = 3
@@ -27,6 +30,7 @@ type lane struct {
 	model   *modelState
 	tf      *Transform
 	account account
+	resume  Place // of the last result that an earlier owner published
 
 	in    chan *entry  // like camera.in: one slot, or a short queue
 	order chan *ticket // in frame order
@@ -35,6 +39,7 @@ type lane struct {
 	// Only offer uses these.
 	offerGap   map[string]uint64
 	offerEpoch string
+	resumed    bool // a frame behind resume has come
 	nextDue    time.Time
 }
 
@@ -42,6 +47,7 @@ type lane struct {
 type ticket struct {
 	frame   *vedette.Frame
 	gap     map[string]uint64
+	release func() // under every: the frame is dealt with
 	dropped string // reason, when there is nothing to publish
 	det     *vedette.Detection
 	picture *Picture // evidence, where asked for
@@ -57,9 +63,8 @@ func newLane(c *camera, cfg DetectConfig, m *modelState) (*lane, error) {
 	}
 	l := &lane{
 		camera: c, cfg: cfg, model: m, tf: tf,
-		in: make(chan *entry, 1),
-		// One more than can be under way, so that only credits ever limit.
-		order: make(chan *ticket, m.cfg.Credits+everyQueue),
+		in: make(chan *entry, 1), order: make(chan *ticket, orderQueue),
+		resume: c.cfg.Resume[m.cfg.Ref.Name],
 	}
 	obs, name := c.owner.deps.Observer, m.cfg.Ref.Name
 	l.account.entered = func(n uint64) { obs.Captured(c.cfg.ID, name, n) }
@@ -79,6 +84,9 @@ func (l *lane) offer(shared *entry) {
 		gap = addGap(gap, r, n)
 	}
 	e.gap = gap
+	if l.stored(&e) {
+		return
+	}
 	if e.unfit == "" && !e.frame.Unreadable {
 		switch {
 		case !l.due(e.frame.CaptureTime.Time):
@@ -100,6 +108,30 @@ func (l *lane) offer(shared *entry) {
 	default:
 	}
 	l.in <- &e
+}
+
+// stored leaves out a frame whose result an earlier owner published, and trims
+// the gap of the first one behind it.
+func (l *lane) stored(e *entry) bool {
+	if e.frame.Epoch != l.resume.Epoch {
+		return false
+	}
+	if e.frame.Seq <= l.resume.Seq {
+		e.release()
+		l.account.leave(outDropped, DropStored, 1)
+		return true
+	}
+	if !l.resumed {
+		l.resumed = true
+		missing := uint64(0)
+		for _, n := range e.gap {
+			missing += n
+		}
+		if want := e.frame.Seq - l.resume.Seq - 1; missing != want {
+			e.gap = addGap(nil, DropRestart, want)
+		}
+	}
+	return false
 }
 
 // skip leaves e out on purpose.
@@ -130,7 +162,9 @@ func (l *lane) due(at time.Time) bool {
 }
 
 func (l *lane) drop(e *entry, reason string) {
-	e.release()
+	if !l.camera.keeps(reason) {
+		e.release()
+	}
 	l.account.leave(outDropped, reason, 1)
 }
 
@@ -145,13 +179,13 @@ func (l *lane) run() {
 			l.refuse(e)
 			continue
 		}
-		if l.model.credits.Acquire(ctx, 1) != nil {
+		if l.model.credits.acquire(ctx) != nil {
 			l.drop(e, DropShutdown)
 			continue
 		}
 		e = l.newest(e)
 		if e.unfit != "" || e.frame.Unreadable {
-			l.model.credits.Release(1)
+			l.model.credits.release()
 			l.refuse(e)
 			continue
 		}
@@ -181,8 +215,8 @@ func (l *lane) newest(e *entry) *entry {
 
 // refuse publishes a frame that no model can judge.
 func (l *lane) refuse(e *entry) {
-	e.release()
 	t := l.ticket(e)
+	l.looked(e)
 	if e.frame.Unreadable {
 		t.fail("unreadable", e.frame.Reason)
 	} else {
@@ -199,10 +233,10 @@ func (l *lane) send(ctx context.Context, e *entry) {
 	l.order <- t
 	body := l.model.pool.Get().(*[]byte)
 	geom, err := l.transform(*body, e.frame, t)
-	e.release()
+	l.looked(e)
 	if err != nil {
 		l.model.pool.Put(body)
-		l.model.credits.Release(1)
+		l.model.credits.release()
 		if errors.Is(err, errOverwritten) {
 			t.dropped = DropOverwritten
 		} else {
@@ -224,6 +258,14 @@ func (l *lane) send(ctx context.Context, e *entry) {
 	}
 	r := &request{lane: l, ticket: t, req: req, body: body}
 	r.send(ctx)
+}
+
+// looked says that the pixels of e are no longer needed. Under every its
+// sender keeps them all the same, until the result is safe: see publish.
+func (l *lane) looked(e *entry) {
+	if l.camera.cfg.Delivery != Every {
+		e.release()
+	}
 }
 
 var errOverwritten = errors.New("overwritten before it was read")
@@ -251,7 +293,11 @@ func (l *lane) transform(dst []byte, f *vedette.Frame, t *ticket) (tensor.Geomet
 func (l *lane) ticket(e *entry) *ticket {
 	f := e.frame
 	ref := l.model.cfg.Ref
-	return &ticket{frame: f, gap: e.gap, done: make(chan struct{}), det: &vedette.Detection{
+	release := func() {}
+	if l.camera.cfg.Delivery == Every {
+		release = e.release
+	}
+	return &ticket{frame: f, gap: e.gap, release: release, done: make(chan struct{}), det: &vedette.Detection{
 		Schema: vedette.DetectionSchema, ID: f.ID().Detection(ref.Name),
 		Site: l.camera.owner.deps.Site, Camera: f.Camera, Epoch: f.Epoch, Seq: f.Seq, Item: f.Item,
 		CaptureTime: f.CaptureTime, Clock: f.Clock, PTSMillis: f.PTSMillis,
@@ -300,7 +346,7 @@ func (r *request) answered(ctx context.Context, a *tensor.Answer, err error) {
 		t.fail("request", err.Error())
 	}
 	r.lane.model.pool.Put(r.body)
-	r.lane.model.credits.Release(1)
+	r.lane.model.credits.release()
 	close(t.done)
 }
 

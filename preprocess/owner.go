@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/tensor"
 	"github.com/vedette-io/vedette/models"
@@ -75,8 +73,7 @@ type Observer interface {
 type ModelConfig struct {
 	Ref   vedette.ModelRef // Engine and Device are the worker's to fill
 	Input models.Input
-	// Credits bounds the requests under way: workers + 1 keeps every worker
-	// busy while nothing waits in a queue.
+	// Credits bounds the requests under way at first; see [Owner.SetCredits].
 	Credits int
 }
 
@@ -100,6 +97,15 @@ type CameraConfig struct {
 	// MaxAge bounds how old a frame may be when its inference starts; 0: any.
 	// Only delivery latest expires frames.
 	MaxAge time.Duration
+	// Resume says, by model, which result was the last that an earlier owner of
+	// this camera published. This one goes on behind it.
+	Resume map[string]Place
+}
+
+// Place is a frame's place among those of its camera.
+type Place struct {
+	Epoch string
+	Seq   uint64
 }
 
 // OwnerDeps are the owner's connections to the rest.
@@ -133,7 +139,7 @@ type Owner struct {
 // modelState is what all cameras of a model share.
 type modelState struct {
 	cfg     ModelConfig
-	credits *semaphore.Weighted // first come, first served: no camera starves another
+	credits *credits
 	bytes   int
 	pool    sync.Pool // of *[]byte, model-sized
 }
@@ -149,7 +155,7 @@ func NewOwner(modelConfigs []ModelConfig, deps OwnerDeps) (*Owner, error) {
 		if size <= 0 {
 			return nil, fmt.Errorf("model %s: input of %d×%d pixels: the manifest must give its size", m.Ref.Name, m.Input.Width, m.Input.Height)
 		}
-		ms := &modelState{cfg: m, credits: semaphore.NewWeighted(int64(max(m.Credits, 1))), bytes: size}
+		ms := &modelState{cfg: m, credits: newCredits(m.Credits), bytes: size}
 		ms.pool.New = func() any { b := make([]byte, size); return &b }
 		o.models[m.Ref.Name] = ms
 	}
@@ -184,10 +190,22 @@ func (o *Owner) Add(cfg CameraConfig) error {
 	return nil
 }
 
-// Deliver hands a frame to its camera's owner. release is called once the
-// frame's pixels are no longer needed, also for frames that are dropped. A
-// frame of a camera not owned here is released and ignored. With delivery
-// every, Deliver blocks while the camera's queue is full.
+// SetCredits changes how many requests of a model may be under way. There is
+// always one, so that frames find out that nobody serves the model. A model
+// that is not known is ignored.
+func (o *Owner) SetCredits(model string, n int) {
+	if m := o.models[model]; m != nil {
+		m.credits.resize(n)
+	}
+}
+
+// Deliver hands a frame to its camera's owner. Under delivery latest, release
+// is called once the frame's pixels are no longer needed, also for frames that
+// are dropped. Under every it is called once the frame's result is safe with
+// the writer, or the frame was left out on purpose; a frame that the owner's
+// stop finds unfinished is not released, since its sender has to keep it for
+// the next owner. A frame of a camera not owned here is released and ignored.
+// With delivery every, Deliver blocks while the camera's queue is full.
 func (o *Owner) Deliver(f *vedette.Frame, release func()) {
 	o.mu.Lock()
 	c := o.cameras[f.Camera]

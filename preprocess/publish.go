@@ -12,8 +12,8 @@ import (
 // published before, so it fills PrevSeq and GapBefore.
 func (l *lane) publish() {
 	var (
-		epoch   string
-		prev    int64
+		epoch   = l.resume.Epoch
+		prev    = int64(l.resume.Seq)
 		gap     map[string]uint64
 		written sync.WaitGroup
 	)
@@ -28,6 +28,9 @@ func (l *lane) publish() {
 		if t.dropped != "" {
 			gap = addGap(gap, t.dropped, 1)
 			l.account.leave(outDropped, t.dropped, 1)
+			if !l.camera.keeps(t.dropped) {
+				t.release()
+			}
 			continue
 		}
 		d := t.det
@@ -59,10 +62,14 @@ func (l *lane) write(t *ticket, finished func()) {
 		if err != nil {
 			deps.Log.Error("detection not published", "camera", d.Camera, "frame_id", t.frame.ID().String(), "error", err)
 			l.account.leave(outDropped, DropUnpublished, 1)
+			if l.camera.owner.ctx.Err() == nil {
+				t.release() // refused for good
+			}
 			return
 		}
 		deps.Observer.Stage("publish", d.Camera, d.Model.Name, time.Since(began))
 		deps.Observer.Latency(d.Camera, d.Model.Name, latency)
 		l.account.leave(t.out, t.why, 1)
+		t.release()
 	})
 }
