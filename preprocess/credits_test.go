@@ -27,7 +27,8 @@ func TestCreditsGrowAndShrink(t *testing.T) {
 			want int // credits given so far
 		}{
 			{"one at first", func() {}, 1},
-			{"a worker joins", func() { c.resize(3) }, 3},
+			{"a worker joins", func() { c.resize(2) }, 2},
+			{"and another", func() { c.resize(3) }, 3},
 			{"both leave", func() { c.resize(1) }, 3},
 			{"two of three come back", func() { c.release(); c.release() }, 3},
 			{"the last comes back", func() { c.release() }, 4},
