@@ -40,11 +40,8 @@ func (s Subjects) Frame(host, camera string) string { return s.join("frame", hos
 // FramesOf matches every frame captured on host.
 func (s Subjects) FramesOf(host string) string { return s.join("frame", host, ">") }
 
-// Tensor carries inference requests of newest-wins cameras.
-func (s Subjects) Tensor(model string) string { return s.join("tensor", model) }
-
-// Work carries the durable inference requests of lossless cameras.
-func (s Subjects) Work(model string) string { return s.join("work", model) }
+// Tensor carries the requests to one instance of a stage that serves model.
+func (s Subjects) Tensor(model, instance string) string { return s.join("tensor", model, instance) }
 
 // Detection carries the results of model on camera, in frame order.
 func (s Subjects) Detection(camera, model string) string { return s.join("detection", camera, model) }

@@ -11,8 +11,7 @@ func TestSubjects(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{s.Frame("host", "gate"), "vedette.frame.host.gate"},
 		{s.FramesOf("host"), "vedette.frame.host.>"},
-		{s.Tensor("yolox"), "vedette.tensor.yolox"},
-		{s.Work("yolox"), "vedette.work.yolox"},
+		{s.Tensor("yolox", "host1-ab12"), "vedette.tensor.yolox.host1-ab12"},
 		{s.Detection("gate", "yolox"), "vedette.detection.gate.yolox"},
 		{s.Detections(), "vedette.detection.>"},
 		{s.Track("gate"), "vedette.track.gate"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vedette-io/vedette"
@@ -58,6 +59,9 @@ type Pool struct {
 	cancel  context.CancelFunc
 	ctx     context.Context
 	once    sync.Once
+	// runTime is the mean of recent runs in nanoseconds, open how many requests
+	// are not answered yet.
+	runTime, open atomic.Int64
 }
 
 // NewPool makes the workers, each with a runner and decoder of its own, and
@@ -98,12 +102,41 @@ func (p *Pool) Ref() vedette.ModelRef { return p.ref }
 // Workers is the number of workers.
 func (p *Pool) Workers() int { return len(p.workers) }
 
+// prefetchBelow is the length of a run up to which a request should wait beside
+// each that runs: the way of a tensor, a millisecond or two, is then a good
+// part of a run. Behind a longer run the tensor would only grow old.
+const prefetchBelow = 30 * time.Millisecond
+
+// Credits is how many requests the pool wants at a time: one per worker, and
+// one more to wait where runs are short.
+func (p *Pool) Credits() int {
+	if time.Duration(p.runTime.Load()) < prefetchBelow {
+		return len(p.workers) + 1
+	}
+	return len(p.workers)
+}
+
+// ran takes the length of one run into the mean.
+func (p *Pool) ran(d time.Duration) {
+	before := p.runTime.Load()
+	if before == 0 {
+		p.runTime.Store(int64(d))
+		return
+	}
+	p.runTime.Store(before + (int64(d)-before)/8) // workers may overwrite each other: it is a mean
+}
+
+// Idle reports whether every request was answered.
+func (p *Pool) Idle() bool { return p.open.Load() == 0 }
+
 // Handle queues a request; it blocks while all workers are busy and one
 // request each is waiting.
 func (p *Pool) Handle(in Incoming) {
+	p.open.Add(1)
 	select {
 	case p.queue <- in:
 	case <-p.ctx.Done():
+		p.open.Add(-1)
 	}
 }
 
@@ -149,10 +182,12 @@ func newWorker(p *Pool) (*worker, error) {
 // newDecoder asks a run for the shapes of the outputs, because a graph may
 // declare them open.
 func (w *worker) newDecoder() (decode.Decoder, error) {
+	began := time.Now()
 	outputs, err := w.runner.Run(w.pool.ctx)
 	if err != nil {
 		return nil, err
 	}
+	w.pool.ran(time.Since(began)) // a first idea: an engine's first run is slow
 	infos := make([]decode.Info, len(outputs))
 	for i, o := range outputs {
 		infos[i] = decode.Info{Name: o.Name, Shape: o.Shape}
@@ -174,6 +209,7 @@ func (w *worker) run() {
 			if err == nil {
 				err = in.Respond(body)
 			}
+			w.pool.open.Add(-1)
 			if err != nil {
 				w.pool.deps.Log.Warn("answer not sent", "model", w.pool.ref.Name, "error", err)
 			}
@@ -217,6 +253,7 @@ func (w *worker) answer(in Incoming) *tensor.Answer {
 	case err != nil:
 		return failed(err)
 	}
+	p.ran(took)
 	if p.deps.Observe != nil {
 		p.deps.Observe(took)
 	}

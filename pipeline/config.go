@@ -12,8 +12,28 @@ import (
 	"github.com/vedette-io/vedette/preprocess"
 )
 
-// Config is a whole pipeline on this machine.
+// Stages are the stages that a process runs; none set means all of them.
+type Stages struct{ Ingest, Preprocess, Infer bool }
+
+// all reports whether the whole pipeline runs in this process.
+func (s Stages) all() bool { return s == Stages{} || s == Stages{true, true, true} }
+
+// name is what the process is called in subjects and status.
+func (s Stages) name() string {
+	switch s {
+	case Stages{Ingest: true}:
+		return "ingest"
+	case Stages{Preprocess: true}:
+		return "preprocess"
+	case Stages{Infer: true}:
+		return "infer"
+	}
+	return "run"
+}
+
+// Config is a pipeline, or the part of one that this process runs.
 type Config struct {
+	Stages  Stages
 	Site    string
 	Host    string // this host's id in subjects; default: the host name, slugged
 	Bus     bus.Config
@@ -24,7 +44,10 @@ type Config struct {
 
 // Model is one model and how to run it.
 type Model struct {
+	// Loaded is the model; nil: it is fetched by Name from the bus, where an
+	// instance that has it puts it.
 	Loaded  *models.Model
+	Name    string // needed where Loaded is nil
 	Engine  string // auto, onnxruntime or gorgonia
 	Device  string // auto, cpu, cuda:N, …
 	Workers int    // 0: one per core
@@ -33,8 +56,18 @@ type Model struct {
 	Timeout time.Duration // of one run; 0: the default
 }
 
+// name of the model.
+func (m Model) name() string {
+	if m.Loaded == nil {
+		return m.Name
+	}
+	return m.Loaded.Manifest.Name
+}
+
 // Camera is one source and what to look for in it.
 type Camera struct {
 	Ingest ingest.Config
-	Owner  preprocess.CameraConfig
+	// Owner has, for each model, the score below which objects are left out; 0
+	// is the model's own.
+	Owner preprocess.CameraConfig
 }

@@ -18,36 +18,49 @@ import (
 // answerMargin is how much longer than a worker's own time-out an owner waits.
 const answerMargin = 5 * time.Second
 
-// workers gives tensors to whoever serves the model on the bus.
+// workers gives tensors to the instances that serve their model.
 type workers struct {
 	bus     *bus.Bus
+	roster  *roster
 	timeout time.Duration
 }
 
+// Request asks the instance that the roster picks. If that one dies meanwhile,
+// it is as if nobody had been there.
 func (w workers) Request(ctx context.Context, model string, req *tensor.Request, body []byte, done func(*tensor.Answer, error)) {
 	header, err := json.Marshal(req)
 	if err != nil {
 		done(nil, err)
 		return
 	}
+	id, m, free := w.roster.pick(model, req.SHA256)
+	if m == nil {
+		done(nil, preprocess.ErrNoWorker)
+		return
+	}
 	go func() { // credits bound how many there are
 		ctx, cancel := context.WithTimeout(ctx, w.timeout)
 		defer cancel()
-		answer, err := w.bus.Request(ctx, w.bus.Subjects().Tensor(model), tensor.Header, string(header), body)
+		defer context.AfterFunc(m.ctx, cancel)()
+		answer, err := w.bus.Request(ctx, w.bus.Subjects().Tensor(model, id), tensor.Header, string(header), body)
+		free()
 		switch {
-		case errors.Is(err, bus.ErrNoResponders):
-			done(nil, preprocess.ErrNoWorker)
-		case errors.Is(err, bus.ErrTimeout):
-			done(nil, preprocess.ErrTimeout)
-		case err != nil:
-			done(nil, err)
-		default:
+		case err == nil:
 			var a tensor.Answer
 			if err := json.Unmarshal(answer, &a); err != nil {
 				done(nil, fmt.Errorf("answer not understood: %w", err))
 				return
 			}
 			done(&a, nil)
+		case errors.Is(err, bus.ErrNoResponders):
+			w.roster.gone(id, m)
+			done(nil, preprocess.ErrNoWorker)
+		case m.ctx.Err() != nil:
+			done(nil, preprocess.ErrNoWorker)
+		case errors.Is(err, bus.ErrTimeout):
+			done(nil, preprocess.ErrTimeout)
+		default:
+			done(nil, err)
 		}
 	}()
 }

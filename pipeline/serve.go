@@ -8,8 +8,39 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
+	"github.com/vedette-io/vedette/internal/tensor"
 )
+
+// serve is the infer stage for one model: it answers the requests that are
+// meant for this instance.
+func (p *Pipeline) serve(ctx context.Context, m Model) error {
+	name := m.name()
+	loaded := *m.Loaded // its manifest changes
+	loaded.Manifest.Output.MinScore = p.lowestScore(loaded.Manifest)
+	m.Loaded = &loaded
+	var ref vedette.ModelRef
+	served, err := Serve(ctx, m, p.deps.Log, func(d time.Duration) {
+		p.deps.Metrics.EngineRun(name, ref.Engine, ref.Device, d)
+	})
+	if err != nil {
+		return err
+	}
+	ref = served.Pool.Ref() // before the first request can come
+	if served.Fallback != "" {
+		p.deps.Metrics.EngineFallback(name)
+	}
+	p.served[name] = served
+	stop, err := p.bus.Serve(p.bus.Subjects().Tensor(name, p.instance), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
+		served.Pool.Handle(infer.Incoming{Header: header, Body: body, Respond: respond})
+	})
+	if err != nil {
+		return err
+	}
+	p.stops = append(p.stops, stop)
+	return nil
+}
 
 // Served is a loaded model with its workers.
 type Served struct {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette/configs"
-	"github.com/vedette-io/vedette/infer/decode"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/models"
@@ -13,7 +12,8 @@ import (
 )
 
 // FromConfig makes a pipeline's configuration of a configuration file's. load
-// finds and reads a model.
+// finds and reads a model; it returns nil for one that is not on this machine
+// and is to be fetched from the bus.
 func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error)) (Config, error) {
 	out := Config{
 		Site: c.Site,
@@ -24,42 +24,29 @@ func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error
 		},
 		Limits: bus.Limits{Age: time.Duration(c.Retention.Detections.Age), Bytes: int64(c.Retention.Detections.Bytes)},
 	}
-	base := map[string]float64{} // the score each model has by itself
 	for _, m := range c.Models {
 		loaded, err := load(m)
 		if err != nil {
 			return Config{}, err
 		}
-		loaded.Manifest.Name = m.Name
-		base[m.Name] = loaded.Manifest.Output.MinScore
-		if base[m.Name] == 0 {
-			base[m.Name] = decode.DefaultMinScore
+		if loaded != nil {
+			loaded.Manifest.Name = m.Name
 		}
-		loaded.Manifest.Output.MinScore = base[m.Name]
 		out.Models = append(out.Models, Model{
-			Loaded: loaded, Engine: string(m.Engine), Device: m.Device, Workers: m.Workers, Threads: m.Threads, Timeout: time.Duration(m.Timeout),
+			Loaded: loaded, Name: m.Name, Engine: string(m.Engine), Device: m.Device, Workers: m.Workers, Threads: m.Threads, Timeout: time.Duration(m.Timeout),
 		})
 	}
 	for _, c := range c.Cameras {
-		camera, err := fromCamera(c, base)
+		camera, err := fromCamera(c)
 		if err != nil {
 			return Config{}, err
 		}
 		out.Cameras = append(out.Cameras, camera)
-		// A model answers for all its cameras, so it must let through what the
-		// least strict one wants; the others drop the rest.
-		for _, d := range camera.Owner.Detect {
-			for _, m := range out.Models {
-				if o := &m.Loaded.Manifest.Output; m.Loaded.Manifest.Name == d.Model {
-					o.MinScore = min(o.MinScore, d.MinScore)
-				}
-			}
-		}
 	}
 	return out, nil
 }
 
-func fromCamera(c configs.Camera, base map[string]float64) (Camera, error) {
+func fromCamera(c configs.Camera) (Camera, error) {
 	src, err := ingest.ParseSource(c.Source)
 	if err != nil {
 		return Camera{}, fmt.Errorf("camera %s: %w", c.ID, err)
@@ -75,11 +62,7 @@ func fromCamera(c configs.Camera, base map[string]float64) (Camera, error) {
 		out.Ingest.OpenTimeout = 0 // a file's own: the configured one is for cameras
 	}
 	for _, d := range c.Detect {
-		score := d.MinScore
-		if score == 0 {
-			score = base[d.Model]
-		}
-		out.Owner.Detect = append(out.Owner.Detect, preprocess.DetectConfig{Model: d.Model, FPS: d.FPS, MinScore: score, Labels: d.Labels})
+		out.Owner.Detect = append(out.Owner.Detect, preprocess.DetectConfig{Model: d.Model, FPS: d.FPS, MinScore: d.MinScore, Labels: d.Labels})
 	}
 	out.Ingest.FPS = topRate(out.Owner.Detect)
 	if c.Motion.Enabled {

@@ -67,7 +67,7 @@ func (h *busHops) start() (stop func() error, err error) {
 		}
 		return errors.Join(errs...)
 	}
-	serve, err := h.bus.Serve(h.bus.Subjects().Tensor(h.model), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
+	serve, err := h.bus.Serve(h.bus.Subjects().Tensor(h.model, "bench"), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
 		req, err := tensor.ParseRequest(header)
 		if err == nil && len(body) != len(h.body) {
 			err = fmt.Errorf("tensor of %d bytes", len(body))
@@ -131,7 +131,7 @@ func (h *busHops) owner(f *vedette.Frame, ack func()) {
 			h.done <- err
 			return
 		}
-		answer, err := h.bus.Request(ctx, h.bus.Subjects().Tensor(h.model), tensor.Header, string(header), h.body)
+		answer, err := h.bus.Request(ctx, h.bus.Subjects().Tensor(h.model, "bench"), tensor.Header, string(header), h.body)
 		var a tensor.Answer
 		if err == nil {
 			err = json.Unmarshal(answer, &a)

@@ -20,17 +20,18 @@ import (
 )
 
 func newRun(g *globals) *cobra.Command {
-	var file string
+	o := runOptions{command: "run"}
 	cmd := &cobra.Command{
 		Use:     "run -c FILE",
 		Short:   "runs a whole pipeline on this machine",
 		Example: `  vedette run -c configs/surveillance.yaml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runPipeline(cmd.Context(), g, file)
+			return runPipeline(cmd.Context(), g, &o)
 		},
 	}
-	configFlag(cmd, &file)
+	configFlag(cmd, &o.file)
+	hostFlag(cmd, &o.host)
 	return cmd
 }
 
@@ -41,7 +42,7 @@ func newCheck(_ *globals) *cobra.Command {
 		Short: "validates a configuration and its models without starting anything",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, cfg, err := loadConfig(file)
+			_, cfg, err := loadConfig(&runOptions{file: file})
 			if err != nil {
 				return err
 			}
@@ -75,7 +76,8 @@ func configFlag(cmd *cobra.Command, file *string) {
 }
 
 // loadConfig reads a configuration and its models.
-func loadConfig(file string) (configs.Config, pipeline.Config, error) {
+func loadConfig(o *runOptions) (configs.Config, pipeline.Config, error) {
+	file := o.file
 	c, err := readConfig(file)
 	if err != nil {
 		return c, pipeline.Config{}, err
@@ -85,7 +87,13 @@ func loadConfig(file string) (configs.Config, pipeline.Config, error) {
 		if name == "" {
 			name = m.Name
 		}
+		if o.stages == (pipeline.Stages{Ingest: true}) {
+			return nil, nil // pictures are taken without a model
+		}
 		loaded, err := loadModel(name)
+		if m.File == "" && errors.Is(err, models.ErrNotFound) && o.stages != (pipeline.Stages{}) {
+			return nil, nil // it comes over the bus
+		}
 		if err != nil {
 			return nil, usagef("%s: models: %s: %w", file, m.Name, err)
 		}
@@ -98,19 +106,25 @@ func loadConfig(file string) (configs.Config, pipeline.Config, error) {
 	if err != nil {
 		return c, cfg, err
 	}
-	return c, cfg, checkDetect(file, cfg)
+	return c, cfg, errors.Join(o.apply(&cfg), checkDetect(file, cfg))
 }
 
 // checkDetect compares what the cameras ask for with what the models can do.
 func checkDetect(file string, cfg pipeline.Config) error {
 	loaded := map[string]*models.Model{}
 	for _, m := range cfg.Models {
-		loaded[m.Loaded.Manifest.Name] = m.Loaded
+		if m.Loaded != nil { // else it comes over the bus
+			loaded[m.Loaded.Manifest.Name] = m.Loaded
+		}
 	}
 	var errs []error
 	for _, camera := range cfg.Cameras {
 		for _, d := range camera.Owner.Detect {
-			if err := knowsLabels(loaded[d.Model], d.Labels); err != nil {
+			m := loaded[d.Model]
+			if m == nil {
+				continue
+			}
+			if err := knowsLabels(m, d.Labels); err != nil {
 				errs = append(errs, usagef("%s: camera %s: %w", file, camera.Ingest.ID, err))
 			}
 		}
@@ -132,13 +146,19 @@ func readConfig(file string) (configs.Config, error) {
 	return c, nil
 }
 
-func runPipeline(ctx context.Context, g *globals, file string) error {
-	c, cfg, err := loadConfig(file)
+func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
+	c, cfg, err := loadConfig(o)
 	if err != nil {
 		return err
 	}
-	if err := canCapture("run"); err != nil {
-		return err
+	if o.stages != (pipeline.Stages{Infer: true}) {
+		if err := canCapture(o.command); err != nil {
+			return err
+		}
+	}
+	listen := c.HTTP.Listen
+	if o.stages != (pipeline.Stages{}) {
+		listen = o.http
 	}
 	metrics := obs.New(version)
 	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: g.logState})
@@ -148,10 +168,10 @@ func runPipeline(ctx context.Context, g *globals, file string) error {
 	var web sync.WaitGroup
 	webCtx, stopWeb := context.WithCancel(ctx)
 	defer stopWeb()
-	if c.HTTP.Listen != "" {
+	if listen != "" {
 		mux := http.NewServeMux()
 		obs.Register(mux, metrics, p.Ready, g.log)
-		srv, err := obs.Listen(c.HTTP.Listen, mux, g.log)
+		srv, err := obs.Listen(listen, mux, g.log)
 		if err != nil {
 			return errors.Join(&usageError{err}, p.Close())
 		}

@@ -82,10 +82,13 @@ func writeStatus(w io.Writer, stats []bus.ServiceStat) error {
 		if s.Degraded {
 			health = "DEGRADED: detections are published but not stored"
 		}
-		fmt.Fprintf(t, "%s %s on %s, site %s, up %s, %s\n", stat.Metadata["stage"], stat.ID, s.Host, cmp.Or(s.Site, "-"),
+		fmt.Fprintf(t, "%s %s on %s, site %s, up %s, %s\n", stat.Metadata["stage"], cmp.Or(s.Instance, stat.ID), s.Host, cmp.Or(s.Site, "-"),
 			time.Since(s.Started.Time).Round(time.Second), health)
 		for _, m := range s.Models {
 			fmt.Fprintf(t, "model %s  %s on %s, %d workers, sha256 %.12s…\n", m.Name, m.Engine, m.Device, m.Workers, m.SHA256)
+		}
+		if len(s.Cameras) == 0 {
+			continue
 		}
 		fmt.Fprintln(t, "CAMERA\tSTATE\tMODEL\tCAPTURED\tINFERRED\tGATED\tUNFIT\tFAILED\tEXPIRED\tIN FLIGHT\tDROPPED\tSOURCE GAP")
 		for _, c := range s.Cameras {
@@ -96,12 +99,15 @@ func writeStatus(w io.Writer, stats []bus.ServiceStat) error {
 }
 
 func writeCamera(w io.Writer, c pipeline.CameraStatus) {
-	state := c.Phase
+	state := cmp.Or(c.Phase, "-")
 	if c.Reason != "" {
 		state += ": " + c.Reason
 	}
 	if c.Reconnects > 0 {
 		state += fmt.Sprintf(" (%d reconnects)", c.Reconnects)
+	}
+	if len(c.Accounts) == 0 { // its owner is another instance
+		fmt.Fprintf(w, "%s\t%s%s\n", c.ID, state, strings.Repeat("\t-", 10))
 	}
 	for _, model := range slices.Sorted(maps.Keys(c.Accounts)) {
 		a := c.Accounts[model]

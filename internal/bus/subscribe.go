@@ -40,3 +40,25 @@ func (b *Bus) SubscribeDetections(handler func(d *vedette.Detection, raw []byte)
 	}
 	return drain(sub), b.control.Flush()
 }
+
+// Subscribe calls handler for each message published from now on that subject
+// matches, one after the other. data is the handler's until it returns.
+func (b *Bus) Subscribe(subject string, handler func(subject string, data []byte)) (stop func() error, err error) {
+	sub, err := b.control.Subscribe(subject, func(m *nats.Msg) { handler(m.Subject, m.Data) })
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
+	}
+	return sub.Unsubscribe, b.control.Flush()
+}
+
+// Publish sends data on subject, to whoever listens now. While the bus is away
+// it is an error: what is sent later would be stale.
+func (b *Bus) Publish(subject string, data []byte) error {
+	if !b.control.IsConnected() {
+		return fmt.Errorf("publish %s: %w", subject, errAway)
+	}
+	if err := b.control.Publish(subject, data); err != nil {
+		return fmt.Errorf("publish %s: %w", subject, err)
+	}
+	return nil
+}

@@ -2,14 +2,10 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vedette-io/vedette"
 )
@@ -129,27 +125,7 @@ func (w *DetectionWriter) Close() error {
 // Last returns the last stored detection of a camera and model, or nil if
 // there is none. An owner that restarts goes on behind it.
 func (w *DetectionWriter) Last(ctx context.Context, camera, model string) (*vedette.Detection, error) {
-	msg, err := w.last(ctx, w.bus.subjects.Detection(camera, model))
-	if err != nil || msg == nil {
-		return nil, err
-	}
-	var d vedette.Detection
-	if err := json.Unmarshal(msg.Data, &d); err != nil {
-		return nil, fmt.Errorf("last detection of %s: %w", camera, err)
-	}
-	return &d, nil
-}
-
-func (w *DetectionWriter) last(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
-	stream, err := w.bus.js.Stream(ctx, w.stream)
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", w.stream, err)
-	}
-	msg, err := stream.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
-	}
-	return msg, err
+	return w.bus.LastDetection(ctx, camera, model)
 }
 
 // degrade begins, or goes on, to publish without storing.

@@ -249,7 +249,7 @@ func (s *subjectWriter) learn(away context.Context) error {
 	}
 	ctx, cancel := s.within(s.w.times.ack, away)
 	defer cancel()
-	msg, err := s.w.last(ctx, s.subject)
+	msg, err := s.w.bus.lastDetection(ctx, s.subject)
 	if err != nil {
 		return err
 	}

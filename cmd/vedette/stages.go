@@ -1,0 +1,102 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/pipeline"
+)
+
+// runOptions are the flags of run and of the stages as processes of their own.
+type runOptions struct {
+	file, host, http string
+	cameras          []string
+	stages           pipeline.Stages
+}
+
+func hostFlag(cmd *cobra.Command, host *string) {
+	cmd.Flags().StringVar(host, "host", "", "id of this host in subjects (default: the host's name)")
+}
+
+// apply brings the flags into a configuration.
+func (o *runOptions) apply(cfg *pipeline.Config) error {
+	cfg.Stages, cfg.Host = o.stages, o.host
+	if o.host != "" {
+		if err := vedette.CheckID(o.host); err != nil {
+			return usagef("--host: %w", err)
+		}
+	}
+	if o.stages != (pipeline.Stages{}) && cfg.Bus.URL == "" {
+		return usagef("%s: bus.url is needed: the stages of several processes meet on a NATS server", o.file)
+	}
+	if len(o.cameras) == 0 {
+		return nil
+	}
+	var chosen []pipeline.Camera
+	for _, id := range o.cameras {
+		i := slices.IndexFunc(cfg.Cameras, func(c pipeline.Camera) bool { return c.Ingest.ID == id })
+		if i < 0 {
+			return usagef("--camera %s: %s has no such camera", id, o.file)
+		}
+		chosen = append(chosen, cfg.Cameras[i])
+	}
+	cfg.Cameras = chosen
+	return nil
+}
+
+// newStage is the command for one stage in a process of its own.
+func newStage(g *globals, stages pipeline.Stages, use, short, long string, check func() error) *cobra.Command {
+	o := runOptions{stages: stages}
+	cmd := &cobra.Command{
+		Use: use + " -c FILE", Short: short, Long: long, Args: cobra.NoArgs,
+		Example: "  vedette " + use + " -c plant.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := check(); err != nil {
+				return err
+			}
+			return runPipeline(cmd.Context(), g, &o)
+		},
+	}
+	configFlag(cmd, &o.file)
+	hostFlag(cmd, &o.host)
+	cmd.Flags().StringVar(&o.http, "http", "", "address for metrics and health, such as 127.0.0.1:8081 (default: none)")
+	if stages.Ingest || stages.Preprocess {
+		cmd.Flags().StringSliceVar(&o.cameras, "camera", nil, "only these cameras of the file (default: all)")
+	}
+	return cmd
+}
+
+const stagesTogether = `
+
+The stages of a plant read the same configuration, whose bus.url names the NATS server where
+they meet, and are started and stopped in any order.`
+
+func newIngest(g *globals) *cobra.Command {
+	return newStage(g, pipeline.Stages{Ingest: true}, "ingest", "captures cameras, as a process of its own",
+		`Captures from cameras and publishes references to the pictures, which stay in shared memory:
+the preprocess stage has to run on the same host, as the same user.`+stagesTogether, needsOpenCV)
+}
+
+func newPreprocess(g *globals) *cobra.Command {
+	return newStage(g, pipeline.Stages{Preprocess: true}, "preprocess", "owns cameras: tensors, order, accounts; as a process of its own",
+		`Owns the cameras captured on this host: it decides which pictures are worth inferring, gives
+them to the workers, publishes the results in order and keeps the account of every frame.
+A camera has one owner; a second one is refused.`+stagesTogether, needsOpenCV)
+}
+
+func newInfer(g *globals) *cobra.Command {
+	return newStage(g, pipeline.Stages{Infer: true}, "infer", "runs the models, as a process of its own, on any host",
+		`Runs the models for whoever owns cameras on the bus. Several share the work; one can join or
+leave at any time. It needs no OpenCV. A model that is not on this machine is fetched from the
+bus and checked against its hash.`+stagesTogether, func() error { return nil })
+}
+
+func needsOpenCV() error {
+	if _, err := cv.Version(); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/bus"
+)
+
+// captureAll is the ingest stage: it captures from all cameras until every
+// source has ended or ctx ends.
+func (p *Pipeline) captureAll(ctx context.Context) []error {
+	var (
+		wg     sync.WaitGroup
+		mu     sync.Mutex
+		errs   []error
+		epochs vedette.Epochs
+	)
+	for _, c := range p.cfg.Cameras {
+		wg.Go(func() {
+			if err := p.capture(ctx, c, &epochs); err != nil && ctx.Err() == nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
+// capture runs one camera, and then waits for what it captured.
+func (p *Pipeline) capture(ctx context.Context, c Camera, epochs *vedette.Epochs) error {
+	sender, err := p.bus.NewFrameSender(p.cfg.Host, c.Ingest.ID)
+	if err != nil {
+		return err
+	}
+	defer sender.Close()
+	out := &frameOutput{sender: sender, every: c.Ingest.Delivery == ingest.Every, state: p.state}
+	finished, err := p.resumeSource(ctx, &c, epochs)
+	if err != nil {
+		return err
+	}
+	camera, err := ingest.New(c.Ingest, ingest.Deps{Log: p.deps.Log, Epochs: epochs, Output: out})
+	if err != nil {
+		return err
+	}
+	defer camera.Close() // lets go of a ring opened for reading: nothing can be lost
+	err = camera.Run(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if lastErr := out.last(ctx, c.Ingest.ID); lastErr != nil {
+		return errors.Join(err, lastErr)
+	}
+	if p.owner != nil {
+		err = errors.Join(err, p.owner.Wait(ctx, c.Ingest.ID))
+	}
+	return errors.Join(err, finished(ctx))
+}
+
+// resumeSource lets a finite, lossless source go on where an earlier process
+// was killed: behind the last result that every one of its models has. A file
+// is its own spool. finished notes that it was read to its end, so that the
+// next run of it starts from the beginning.
+func (p *Pipeline) resumeSource(ctx context.Context, c *Camera, epochs *vedette.Epochs) (finished func(context.Context) error, err error) {
+	kept := p.cfg.Bus.URL != "" || p.cfg.Bus.Store != "" // else there is nothing to go on from
+	if !kept || c.Ingest.Delivery != ingest.Every || !c.Ingest.Source.Finite() || c.Ingest.Resume != (ingest.Resume{}) {
+		return func(context.Context) error { return nil }, nil
+	}
+	id := c.Ingest.ID
+	sum := sha256.Sum256([]byte(c.Ingest.Source.String()))
+	source := hex.EncodeToString(sum[:])
+	run, err := p.bus.SourceRun(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("camera %s: %w", id, err)
+	}
+	resume := ingest.Resume{Start: time.Now()}
+	if run != nil && !run.Ended && run.Source == source {
+		resume.Epoch, resume.Start = run.Epoch, run.Start
+		for i, d := range c.Owner.Detect {
+			last, err := p.bus.LastDetection(ctx, id, d.Model)
+			if err != nil {
+				return nil, fmt.Errorf("camera %s: %w", id, err)
+			}
+			next := uint64(0)
+			if last != nil && last.Epoch == run.Epoch {
+				next = last.Seq + 1
+			}
+			if i == 0 || next < resume.Seq {
+				resume.Seq = next
+			}
+		}
+		p.deps.Log.Info("going on where an earlier process stopped", "camera", id, "epoch", resume.Epoch, "seq", resume.Seq)
+	} else {
+		resume.Epoch = epochs.Next(resume.Start)
+	}
+	now := bus.SourceRun{Source: source, Epoch: resume.Epoch, Start: resume.Start}
+	if err := p.bus.PutSourceRun(ctx, id, now); err != nil {
+		return nil, fmt.Errorf("camera %s: %w", id, err)
+	}
+	c.Ingest.Resume = resume
+	return func(ctx context.Context) error {
+		now.Ended = true
+		return p.bus.PutSourceRun(ctx, id, now)
+	}, nil
+}
+
+// state keeps and reports a camera's state.
+func (p *Pipeline) state(s ingest.State) {
+	p.mu.Lock()
+	before := p.states[s.Camera]
+	p.states[s.Camera] = s
+	p.mu.Unlock()
+	p.deps.Metrics.CameraUp(s.Camera, s.Phase == ingest.Online)
+	for range s.Reconnects - min(before.Reconnects, s.Reconnects) {
+		p.deps.Metrics.CameraReconnected(s.Camera)
+	}
+	if p.deps.State != nil {
+		p.deps.State(s)
+	}
+}

@@ -1,0 +1,92 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/infer"
+	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/ring"
+	"github.com/vedette-io/vedette/preprocess"
+)
+
+// own is the preprocess stage: it becomes the owner of the cameras, and goes on
+// behind what an earlier owner published.
+func (p *Pipeline) own(ctx context.Context) error {
+	limits := p.cfg.Limits
+	if limits == (bus.Limits{}) {
+		limits = bus.DefaultDetectionLimits()
+	}
+	if err := p.bus.EnsureDetections(ctx, limits); err != nil {
+		return err
+	}
+	p.writer = p.bus.NewDetectionWriter()
+	var owned []preprocess.ModelConfig
+	sums := map[string]string{}
+	for name, m := range p.models {
+		ref := vedette.ModelRef{Name: name, SHA256: m.Loaded.Report.SHA256, Task: string(m.Loaded.Manifest.Task)}
+		if s := p.served[name]; s != nil {
+			ref = s.Pool.Ref() // so that also a frame that no worker saw names the engine
+		}
+		owned = append(owned, preprocess.ModelConfig{Ref: ref, Input: m.Loaded.Manifest.Input})
+		sums[name] = ref.SHA256
+	}
+	var err error
+	p.owner, err = preprocess.NewOwner(owned, preprocess.OwnerDeps{
+		Log: p.deps.Log, Site: p.cfg.Site, Writer: p.writer,
+		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
+		Workers:  workers{p.bus, p.roster, p.requestTimeout()},
+		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence,
+	})
+	if err != nil {
+		return err
+	}
+	p.roster.use(sums, p.owner.SetCredits)
+	for _, c := range p.cfg.Cameras {
+		if err := p.ownCamera(ctx, c.Owner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pipeline) ownCamera(ctx context.Context, cfg preprocess.CameraConfig) error {
+	detect := cfg.Detect
+	cfg.Detect, cfg.Resume = nil, map[string]preprocess.Place{}
+	for _, d := range detect {
+		if m, ok := p.models[d.Model]; ok && d.MinScore == 0 {
+			d.MinScore = baseScore(m.Loaded.Manifest)
+		}
+		cfg.Detect = append(cfg.Detect, d)
+		last, err := p.bus.LastDetection(ctx, cfg.ID, d.Model)
+		if err != nil {
+			return fmt.Errorf("camera %s: %w", cfg.ID, err)
+		}
+		if last != nil {
+			cfg.Resume[d.Model] = preprocess.Place{Epoch: last.Epoch, Seq: last.Seq}
+		}
+	}
+	return p.owner.Add(cfg)
+}
+
+// deliver takes a frame from the bus. Where the camera is captured by another
+// process, its end is not this one's: that process may come back.
+func (p *Pipeline) deliver(f *vedette.Frame, release func()) {
+	if f.Last && !p.runs.Ingest {
+		release()
+		return
+	}
+	p.owner.Deliver(f, release)
+}
+
+// requestTimeout is how long an owner waits for an answer: the slowest model's
+// time-out, for a request that waits behind another one.
+func (p *Pipeline) requestTimeout() time.Duration {
+	most := infer.DefaultTimeout
+	for _, m := range p.cfg.Models {
+		most = max(most, m.Timeout)
+	}
+	return 2*most + answerMargin
+}

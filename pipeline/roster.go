@@ -1,0 +1,210 @@
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Times of the roster.
+const (
+	// announceEvery is how often an instance says that it lives.
+	announceEvery = time.Second
+	// silenceLimit is how long an instance may say nothing before it counts as
+	// dead. A process that was killed is noticed at once, by a request that
+	// nobody takes.
+	silenceLimit = 3 * time.Second
+)
+
+// roster knows which instances live, from what they announce, and which of
+// them a tensor should go to.
+//
+// Each instance that runs models hands out credits: how many requests it wants
+// at a time. What all living instances of a model hand out is shared evenly
+// among the owners that use the model, so that no owner's cameras starve
+// another's, and each owner gives a tensor to the instance that has most of
+// its credits left. An owner that is alone uses them all.
+type roster struct {
+	self string
+	log  *slog.Logger
+	now  func() time.Time
+	// changed is told of this owner's share of a model's credits. It is called
+	// with the roster locked.
+	changed func(model string, credits int)
+
+	mu      sync.Mutex
+	members map[string]*member
+	models  map[string]string // those this owner uses: SHA-256 by name
+	shares  map[string]int
+}
+
+// member is a living instance.
+type member struct {
+	seen  time.Time
+	gives map[serving]int // credits by model
+	uses  map[string]bool // models whose tensors it makes, by name
+	busy  map[string]int  // requests of this owner that it has, by model
+	ctx   context.Context // ends with the member
+	lose  context.CancelFunc
+}
+
+// serving is a model as an instance has it.
+type serving struct{ model, sha256 string }
+
+func newRoster(self string, log *slog.Logger) *roster {
+	return &roster{
+		self: self, log: log, now: time.Now, changed: func(string, int) {},
+		members: map[string]*member{}, models: map[string]string{}, shares: map[string]int{},
+	}
+}
+
+// use makes this process an owner of the models (SHA-256 by name).
+func (r *roster) use(models map[string]string, changed func(model string, credits int)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.models, r.changed = models, changed
+	r.share()
+}
+
+// note takes one announcement.
+func (r *roster) note(s *Status) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.members[s.Instance]
+	if s.State == Death {
+		r.remove(s.Instance, "it stopped")
+		return
+	}
+	if m == nil {
+		m = &member{busy: map[string]int{}}
+		m.ctx, m.lose = context.WithCancel(context.Background())
+		r.members[s.Instance] = m
+	}
+	m.seen = r.now()
+	m.gives, m.uses = map[serving]int{}, map[string]bool{}
+	for _, model := range s.Models {
+		if model.Credits > 0 {
+			m.gives[serving{model.Name, model.SHA256}] = model.Credits
+		}
+	}
+	for _, c := range s.Cameras {
+		for model := range c.Accounts {
+			m.uses[model] = true
+		}
+	}
+	r.share()
+}
+
+// sweep removes who was silent for too long.
+func (r *roster) sweep() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, m := range r.members {
+		if id != r.self && r.now().Sub(m.seen) > silenceLimit {
+			r.remove(id, "it is silent")
+		}
+	}
+}
+
+// gone says that nobody answers at m any more.
+func (r *roster) gone(id string, m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.members[id] == m {
+		r.remove(id, "it takes no requests")
+	}
+}
+
+// remove forgets an instance; requests that it has end. mu is held.
+func (r *roster) remove(id, why string) {
+	m := r.members[id]
+	if m == nil {
+		return
+	}
+	m.lose()
+	delete(r.members, id)
+	if len(m.gives) > 0 && id != r.self {
+		r.log.Info("workers are gone", "instance", id, "reason", why)
+	}
+	r.share()
+}
+
+// share works out what this owner may have under way. mu is held.
+func (r *roster) share() {
+	for model, sum := range r.models {
+		total, owners := 0, []string{r.self}
+		for id, m := range r.members {
+			total += m.gives[serving{model, sum}]
+			if m.uses[model] && id != r.self {
+				owners = append(owners, id)
+			}
+		}
+		slices.Sort(owners)
+		share := total / len(owners)
+		if slices.Index(owners, r.self) < total%len(owners) {
+			share++
+		}
+		if old, known := r.shares[model]; !known || old != share {
+			r.shares[model] = share
+			r.changed(model, share)
+		}
+	}
+}
+
+// pick chooses the instance for the next tensor of a model: of those with most
+// credits left the first one behind this owner's own name, so that owners do
+// not all begin with the same one. The member is nil if nobody serves the model. done gives
+// the credit back.
+func (r *roster) pick(model, sum string) (id string, m *member, done func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	best, behind := 0, false
+	for other, o := range r.members {
+		credits := o.gives[serving{model, sum}]
+		if credits == 0 {
+			continue
+		}
+		left, after := credits-o.busy[model], other >= r.self
+		switch {
+		case m == nil, left > best:
+		case left < best, behind && !after:
+			continue
+		case behind == after && other > id:
+			continue
+		}
+		id, m, best, behind = other, o, left, after
+	}
+	if m == nil {
+		return "", nil, nil
+	}
+	m.busy[model]++
+	return id, m, func() {
+		r.mu.Lock()
+		m.busy[model]--
+		r.mu.Unlock()
+	}
+}
+
+// others reports whether anybody else lives.
+func (r *roster) others() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range r.members {
+		if id != r.self {
+			return true
+		}
+	}
+	return false
+}
+
+// close ends all members.
+func (r *roster) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, m := range r.members {
+		m.lose()
+		delete(r.members, id)
+	}
+}
