@@ -150,6 +150,9 @@ func (c *camera) close() {
 func (c *camera) deliver(f *vedette.Frame, release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed && c.keeps(DropShutdown) && c.owner.ctx.Err() != nil {
+		return // for the next owner
+	}
 	if c.closed || f.Last || !c.account(f) {
 		if f.Last && !c.closed {
 			c.closed = true

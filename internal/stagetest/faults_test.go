@@ -156,7 +156,7 @@ cameras: [{id: cam, source: "synthetic://bars?width=320&height=180&fps=20&frames
 func slowModel(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "slow.onnx")
-	if err := os.WriteFile(path, onnxtest.Slow(12), 0o600); err != nil {
+	if err := os.WriteFile(path, onnxtest.Slow(24), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	manifest := "task: classify\ninput: {color: rgb, resize: letterbox, scale: 0.00392157}\noutput: {decoder: classify, softmax: true}\n"
