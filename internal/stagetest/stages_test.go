@@ -3,9 +3,16 @@
 package stagetest_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"os/exec"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/vedette-io/vedette/pipeline"
 )
 
 // one is a lossless camera and the network that reads its pictures' numbers,
@@ -38,4 +45,77 @@ func TestWorkersComeAndGo(t *testing.T) {
 	finished(t, capture)
 	t.Logf("the rest took %v", time.Since(mark).Round(time.Millisecond))
 	p.checkWhole("cam", frames)
+}
+
+// TestPlantStatus asks the running plant who is there.
+func TestPlantStatus(t *testing.T) {
+	p := newPlant(t)
+	var mu sync.Mutex
+	said := map[string][]string{} // states by stage
+	if _, err := p.nc.Subscribe("vedette.status.>", func(m *nats.Msg) {
+		var s struct{ Stage, State, Instance string }
+		if err := json.Unmarshal(m.Data, &s); err != nil || m.Subject != "vedette.status."+s.Stage+"."+s.Instance {
+			t.Errorf("%s: %v, %+v", m.Subject, err, s)
+		}
+		mu.Lock()
+		said[s.Stage] = append(said[s.Stage], s.State)
+		mu.Unlock()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := p.config("plant.yaml", `
+models: [{name: barcode-reader, engine: gorgonia, workers: 1}]
+cameras: [{id: cam, source: "synthetic://bars?width=160&height=90&fps=20"}]
+`)
+	stages := []*process{p.start("ingest", cfg), p.start("preprocess", cfg), p.start("infer", cfg)}
+	p.await("results", func() bool { return p.live() >= 10 })
+	out, err := exec.Command(p.bin, "status", "--server", p.url(), "--format", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plant []struct {
+		Metadata map[string]string
+		Data     pipeline.Status
+	}
+	if err := json.Unmarshal(out, &plant); err != nil || len(plant) != 3 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for i, want := range []string{"infer", "ingest", "preprocess"} {
+		s := plant[i].Data
+		if s.Stage != want || s.Host != "here" || s.Site != "test" || s.PID == 0 {
+			t.Errorf("instance %d: %+v", i, s)
+		}
+	}
+	if m := plant[0].Data.Models; len(m) != 1 || m[0].Engine != "gorgonia" || m[0].Credits < 1 || len(m[0].SHA256) != 64 {
+		t.Errorf("models %+v", m)
+	}
+	if c := plant[1].Data.Cameras; len(c) != 1 || c[0].Phase != "online" || c[0].Accounts != nil {
+		t.Errorf("cameras of ingest %+v", c)
+	}
+	c := plant[2].Data.Cameras
+	if len(c) != 1 || c[0].Phase != "" {
+		t.Fatalf("cameras of preprocess %+v", c)
+	}
+	if a := c[0].Accounts["barcode-reader"]; a.Inferred < 5 || a.Balance() != 0 {
+		t.Errorf("account %+v", a)
+	}
+	text, err := exec.Command(p.bin, "status", "--server", p.url()).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("vedette status:\n%s", text)
+	for _, s := range stages {
+		s.stop()
+	}
+	p.await("everybody's last word", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, stage := range []string{"ingest", "preprocess", "infer"} {
+			s := said[stage]
+			if len(s) < 3 || s[0] != "birth" || s[1] != "health" || s[len(s)-1] != "death" {
+				return false
+			}
+		}
+		return true
+	})
 }
