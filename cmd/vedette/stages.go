@@ -6,15 +6,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vedette-io/vedette"
-	"github.com/vedette-io/vedette/internal/cv"
 	"github.com/vedette-io/vedette/pipeline"
 )
 
 // runOptions are the flags of run and of the stages as processes of their own.
 type runOptions struct {
-	file, host, http string
-	cameras          []string
-	stages           pipeline.Stages
+	command, file, host, http string
+	cameras                   []string
+	stages                    pipeline.Stages
 }
 
 func hostFlag(cmd *cobra.Command, host *string) {
@@ -48,15 +47,12 @@ func (o *runOptions) apply(cfg *pipeline.Config) error {
 }
 
 // newStage is the command for one stage in a process of its own.
-func newStage(g *globals, stages pipeline.Stages, use, short, long string, check func() error) *cobra.Command {
-	o := runOptions{stages: stages}
+func newStage(g *globals, stages pipeline.Stages, use, short, long string) *cobra.Command {
+	o := runOptions{command: use, stages: stages}
 	cmd := &cobra.Command{
 		Use: use + " -c FILE", Short: short, Long: long, Args: cobra.NoArgs,
 		Example: "  vedette " + use + " -c plant.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := check(); err != nil {
-				return err
-			}
 			return runPipeline(cmd.Context(), g, &o)
 		},
 	}
@@ -77,26 +73,19 @@ they meet, and are started and stopped in any order.`
 func newIngest(g *globals) *cobra.Command {
 	return newStage(g, pipeline.Stages{Ingest: true}, "ingest", "captures cameras, as a process of its own",
 		`Captures from cameras and publishes references to the pictures, which stay in shared memory:
-the preprocess stage has to run on the same host, as the same user.`+stagesTogether, needsOpenCV)
+the preprocess stage has to run on the same host, as the same user.`+stagesTogether)
 }
 
 func newPreprocess(g *globals) *cobra.Command {
 	return newStage(g, pipeline.Stages{Preprocess: true}, "preprocess", "owns cameras: tensors, order, accounts; as a process of its own",
 		`Owns the cameras captured on this host: it decides which pictures are worth inferring, gives
 them to the workers, publishes the results in order and keeps the account of every frame.
-A camera has one owner; a second one is refused.`+stagesTogether, needsOpenCV)
+A camera has one owner; a second one is refused.`+stagesTogether)
 }
 
 func newInfer(g *globals) *cobra.Command {
 	return newStage(g, pipeline.Stages{Infer: true}, "infer", "runs the models, as a process of its own, on any host",
 		`Runs the models for whoever owns cameras on the bus. Several share the work; one can join or
 leave at any time. It needs no OpenCV. A model that is not on this machine is fetched from the
-bus and checked against its hash.`+stagesTogether, func() error { return nil })
-}
-
-func needsOpenCV() error {
-	if _, err := cv.Version(); err != nil {
-		return &usageError{err}
-	}
-	return nil
+bus and checked against its hash.`+stagesTogether)
 }

@@ -40,9 +40,10 @@ func (b *Bus) PutModel(ctx context.Context, m StoredModel) error {
 	} else if err != nil {
 		return fmt.Errorf("store model %s: %w", m.Name, err)
 	}
-	old, err := store.GetBytes(ctx, m.Name)
-	if err == nil && bytes.Equal(old, m.Manifest) {
-		return nil
+	if info, err := store.GetInfo(ctx, m.Name); err == nil && info.Headers.Get(metaSHA256) == m.SHA256 {
+		if old, err := store.GetBytes(ctx, m.Name); err == nil && bytes.Equal(old, m.Manifest) {
+			return nil
+		}
 	}
 	meta := jetstream.ObjectMeta{Name: m.Name, Description: "manifest", Headers: nats.Header{metaSHA256: {m.SHA256}}}
 	if _, err := store.Put(ctx, meta, bytes.NewReader(m.Manifest)); err != nil {
