@@ -75,6 +75,9 @@ func (s Subjects) Status(stage, instance string) string { return s.join("status"
 // Statuses matches the status of every instance of every stage.
 func (s Subjects) Statuses() string { return s.join("status", ">") }
 
+// Reload asks every instance to read its configuration again.
+func (s Subjects) Reload() string { return s.join("control", "reload") }
+
 // Service answers with the statistics of one discoverable instance; id is the
 // instance's id in the NATS micro services API.
 func (s Subjects) Service(id string) string { return s.join("service", id) }

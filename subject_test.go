@@ -22,6 +22,7 @@ func TestSubjects(t *testing.T) {
 		{s.Trigger("station"), "vedette.trigger.station"},
 		{s.Status("infer", "a1"), "vedette.status.infer.a1"},
 		{s.Statuses(), "vedette.status.>"},
+		{s.Reload(), "vedette.control.reload"},
 		{s.Stream("detections"), "VEDETTE_DETECTIONS"},
 		{s.Bucket("config"), "vedette_config"},
 		{site.Detection("gate", "yolox"), "plant.north.detection.gate.yolox"},

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/vedette-io/vedette"
@@ -14,26 +13,67 @@ import (
 	"github.com/vedette-io/vedette/internal/bus"
 )
 
-// captureAll is the ingest stage: it captures from all cameras until every
-// source has ended or ctx ends.
+// running is a camera that is captured.
+type running struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// captureAll is the ingest stage: it captures from all cameras, and those that
+// are added meanwhile, until every source has ended or ctx ends.
 func (p *Pipeline) captureAll(ctx context.Context) []error {
-	var (
-		wg     sync.WaitGroup
-		mu     sync.Mutex
-		errs   []error
-		epochs vedette.Epochs
-	)
-	for _, c := range p.cfg.Cameras {
-		wg.Go(func() {
-			if err := p.capture(ctx, c, &epochs); err != nil && ctx.Err() == nil {
-				mu.Lock()
-				errs = append(errs, err)
-				mu.Unlock()
-			}
-		})
+	p.mu.Lock()
+	p.captureCtx = ctx
+	cameras := p.cfg.Cameras
+	p.mu.Unlock()
+	for _, c := range cameras {
+		p.startCapture(c)
 	}
-	wg.Wait()
-	return errs
+	p.leaveRun(nil)
+	<-p.ended
+	return p.errs
+}
+
+// enter keeps Run from ending until leaveRun; false: it does not run.
+func (p *Pipeline) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == 0 || (p.runs.Ingest && p.captureCtx == nil) {
+		return false
+	}
+	p.open++
+	return true
+}
+
+// leaveRun takes the error of what has ended; the last one ends Run.
+func (p *Pipeline) leaveRun(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.errs = append(p.errs, err)
+	}
+	if p.open--; p.open == 0 {
+		close(p.ended)
+	}
+}
+
+// startCapture captures one camera beside the others.
+func (p *Pipeline) startCapture(c Camera) {
+	p.mu.Lock()
+	ctx, cancel := context.WithCancel(p.captureCtx)
+	r := &running{cancel: cancel, done: make(chan struct{})}
+	p.running[c.Ingest.ID] = r
+	p.open++
+	p.mu.Unlock()
+	go func() {
+		defer cancel()
+		err := p.capture(ctx, c, &p.epochs)
+		if ctx.Err() != nil {
+			err = nil // stopped on purpose
+		}
+		close(r.done)
+		p.leaveRun(err)
+	}()
 }
 
 // capture runs one camera, and then waits for what it captured.

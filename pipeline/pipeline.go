@@ -57,9 +57,17 @@ type Pipeline struct {
 	leaving   atomic.Bool
 	born      bool
 
-	mu     sync.Mutex
-	states map[string]ingest.State
-	began  time.Time
+	reconfiguring sync.Mutex // held while cameras are added and removed
+
+	mu         sync.Mutex // guards what follows and cfg.Cameras
+	states     map[string]ingest.State
+	running    map[string]*running // by camera
+	captureCtx context.Context     // Run's
+	open       int                 // cameras, and others that keep Run from ending
+	ended      chan struct{}       // closed when open comes back to 0
+	errs       []error
+	epochs     vedette.Epochs
+	began      time.Time
 }
 
 // Start brings everything up but the cameras: the bus, the models with their
@@ -84,6 +92,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	p := &Pipeline{
 		cfg: cfg, deps: deps, instance: newInstance(cfg.Host), runs: cfg.Stages, asked: make(chan struct{}, 1),
 		models: map[string]Model{}, served: map[string]*Served{}, states: map[string]ingest.State{}, began: time.Now(),
+		running: map[string]*running{}, ended: make(chan struct{}), open: 1, // Run itself
 	}
 	if cfg.Stages.all() {
 		p.runs = Stages{Ingest: true, Preprocess: true, Infer: true}
@@ -147,6 +156,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		errs = p.captureAll(ctx)
 	} else {
 		<-ctx.Done()
+		p.leaveRun(nil)
 	}
 	if p.owner != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

@@ -31,6 +31,7 @@ func (p *Pipeline) serve(ctx context.Context, m Model) error {
 	if served.Fallback != "" {
 		p.deps.Metrics.EngineFallback(name)
 	}
+	served.least = baseScore(loaded.Manifest)
 	p.served[name] = served
 	stop, err := p.bus.Serve(p.bus.Subjects().Tensor(name, p.instance), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
 		served.Pool.Handle(infer.Incoming{Header: header, Body: body, Respond: respond})
@@ -48,6 +49,7 @@ type Served struct {
 	// Fallback says why an accelerator that seemed to be there is not used.
 	Fallback string
 	model    infer.Model
+	least    float64 // score that it lets through
 }
 
 // Serve loads a model into its engine and starts its workers. observe, which

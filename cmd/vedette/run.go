@@ -185,10 +185,14 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	if a := p.Bus().Address(); a != "" {
 		tell("NATS on %s; see what is published: vedette watch --server %s", a, a)
 	}
+	stopReloads, err := listenReloads(ctx, g, o, p)
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
 	err = p.Run(ctx)
 	stopWeb()
 	web.Wait()
-	return errors.Join(err, p.Close())
+	return errors.Join(err, stopReloads(), p.Close())
 }
 
 // tell is a line for the person at the terminal; results alone go to stdout.

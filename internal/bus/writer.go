@@ -106,6 +106,19 @@ func (w *DetectionWriter) subject(name string) (*subjectWriter, error) {
 	return s, nil
 }
 
+// Forget ends what is kept for a camera and model that nothing more comes from.
+// Every Write must be done. A later Write begins anew.
+func (w *DetectionWriter) Forget(camera, model string) {
+	w.mu.Lock()
+	name := w.bus.subjects.Detection(camera, model)
+	s := w.subjects[name]
+	delete(w.subjects, name)
+	w.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+}
+
 // Close gives up what is still queued, with an error to each done. Finish the
 // owners first.
 func (w *DetectionWriter) Close() error {

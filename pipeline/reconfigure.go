@@ -1,0 +1,141 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// Changes are the cameras that [Pipeline.Reconfigure] added, removed, and
+// started anew because something about them changed.
+type Changes struct {
+	Added   []string `json:"added"`
+	Removed []string `json:"removed"`
+	Changed []string `json:"changed"`
+}
+
+// ErrRestart is wrapped when a change needs a restart.
+var ErrRestart = errors.New("this change needs a restart")
+
+var errNotRunning = errors.New("the pipeline is not running")
+
+// Reconfigure makes the cameras those of cfg, while others go on undisturbed.
+// Nothing changes if anything is wrong with it. Models and the bus cannot be
+// changed: that is an [ErrRestart]. Calls wait for each other. When ctx ends, what
+// a removed camera has under way is given up.
+func (p *Pipeline) Reconfigure(ctx context.Context, cfg Config) (Changes, error) {
+	p.reconfiguring.Lock()
+	defer p.reconfiguring.Unlock()
+	if err := p.checkChange(cfg); err != nil {
+		return Changes{}, err
+	}
+	var out Changes
+	if !p.enter() {
+		return out, errNotRunning
+	}
+	defer p.leaveRun(nil)
+	p.mu.Lock()
+	before := p.cfg.Cameras
+	p.mu.Unlock()
+	var stop, start []Camera
+	for _, c := range before {
+		id := c.Owner.ID
+		switch i := indexCamera(cfg.Cameras, id); {
+		case i < 0:
+			out.Removed, stop = append(out.Removed, id), append(stop, c)
+		case !reflect.DeepEqual(cfg.Cameras[i], c):
+			out.Changed, stop, start = append(out.Changed, id), append(stop, c), append(start, cfg.Cameras[i])
+		}
+	}
+	for _, c := range cfg.Cameras {
+		if indexCamera(before, c.Owner.ID) < 0 {
+			out.Added, start = append(out.Added, c.Owner.ID), append(start, c)
+		}
+	}
+	var errs []error
+	for _, c := range stop {
+		errs = append(errs, p.removeCamera(ctx, c))
+	}
+	for _, c := range start {
+		errs = append(errs, p.addCamera(ctx, c))
+	}
+	p.say(Health)
+	return out, errors.Join(errs...)
+}
+
+func indexCamera(cameras []Camera, id string) int {
+	return slices.IndexFunc(cameras, func(c Camera) bool { return c.Owner.ID == id })
+}
+
+// checkChange says what about cfg cannot be done, without doing anything.
+func (p *Pipeline) checkChange(cfg Config) error {
+	var errs []error
+	restart := func(what string) { errs = append(errs, fmt.Errorf("%w: %s", ErrRestart, what)) }
+	if cfg.Bus != p.cfg.Bus || cfg.Limits != p.cfg.Limits || cfg.Site != p.cfg.Site {
+		restart("the site, the bus or a retention is another")
+	}
+	same := func(a, b Model) bool {
+		if a.Loaded == nil || b.Loaded == nil {
+			return a.Loaded == b.Loaded
+		}
+		return a.Loaded.Report.SHA256 == b.Loaded.Report.SHA256 && reflect.DeepEqual(a.Loaded.Manifest, b.Loaded.Manifest)
+	}
+	if !slices.EqualFunc(p.cfg.Models, cfg.Models, func(a, b Model) bool {
+		return a.name() == b.name() && a.Engine == b.Engine && a.Device == b.Device && a.Workers == b.Workers &&
+			a.Threads == b.Threads && a.Timeout == b.Timeout && same(a, b)
+	}) {
+		restart("the models are others")
+	}
+	for _, c := range cfg.Cameras {
+		if err := c.Ingest.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("camera %s: %w", c.Ingest.ID, err))
+		}
+		for _, d := range c.Owner.Detect {
+			s := p.served[d.Model]
+			if s != nil && d.MinScore > 0 && d.MinScore < s.least {
+				restart(fmt.Sprintf("camera %s wants scores from %v of model %s, which runs with %v", c.Ingest.ID, d.MinScore, d.Model, s.least))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeCamera ends a camera and waits until what it captured is published.
+func (p *Pipeline) removeCamera(ctx context.Context, c Camera) error {
+	id := c.Owner.ID
+	p.mu.Lock()
+	r := p.running[id]
+	delete(p.running, id)
+	delete(p.states, id)
+	p.cfg.Cameras = slices.DeleteFunc(slices.Clone(p.cfg.Cameras), func(c Camera) bool { return c.Owner.ID == id })
+	p.mu.Unlock()
+	if r != nil {
+		r.cancel()
+		<-r.done
+	}
+	if p.owner == nil {
+		return nil
+	}
+	err := p.owner.Remove(ctx, id)
+	for _, d := range c.Owner.Detect {
+		p.writer.Forget(id, d.Model)
+	}
+	return err
+}
+
+func (p *Pipeline) addCamera(ctx context.Context, c Camera) error {
+	if p.owner != nil {
+		if err := p.ownCamera(ctx, c.Owner); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	p.cfg.Cameras = append(slices.Clone(p.cfg.Cameras), c)
+	p.mu.Unlock()
+	if p.runs.Ingest {
+		p.startCapture(c)
+	}
+	return nil
+}
