@@ -77,7 +77,7 @@ func TestReload(t *testing.T) {
 	more("keep")
 
 	before := []int{fds(t, capture), fds(t, owner)}
-	for range 8 {
+	for range 3 {
 		p.config("plant.yaml", text("keep 20", "new 15"))
 		reload("added new")
 		p.config("plant.yaml", text("keep 20"))
