@@ -1,6 +1,10 @@
 // Package pipeline puts the stages together: it starts the bus, loads the
 // models, owns the cameras, and stops everything in order. It does no image
 // work itself.
+//
+// A process runs all stages or one ([Stages]); the code is the same, since the
+// stages meet on the bus in either case. ARCHITECTURE.md says why a lossless
+// frame has one result, whatever dies.
 package pipeline
 
 import (

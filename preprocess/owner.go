@@ -2,6 +2,12 @@
 // worth inferring (rate, motion, fitness), makes the model-sized pictures, gives
 // them to workers, and publishes the answers in frame order, once. It keeps the
 // account of every frame.
+//
+// Under delivery every, a frame is released only when its result is stored, and
+// not at all when the owner stops before that; an owner that begins with the
+// place of the last stored result ([CameraConfig].Resume) goes on behind it.
+// Together with a sender that repeats what was not released this gives each
+// frame one result, also across owners.
 package preprocess
 
 import (
