@@ -1,6 +1,9 @@
+//go:build cv
+
 package preprocess_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,9 +67,9 @@ func TestEveryReleasesWhatIsSafe(t *testing.T) {
 		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 1, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
 			return okAnswer(), nil, time.Second
 		})
-		released := false
+		var released atomic.Bool
 		r.owner.Deliver(r.frame("e1", 0), func() {
-			released = true
+			released.Store(true)
 			r.writer.mu.Lock()
 			defer r.writer.mu.Unlock()
 			if len(r.writer.out) != 1 {
@@ -74,11 +77,11 @@ func TestEveryReleasesWhatIsSafe(t *testing.T) {
 			}
 		})
 		time.Sleep(500 * time.Millisecond)
-		if released {
+		if released.Load() {
 			t.Error("released while a worker has it")
 		}
 		r.finish(t)
-		if !released {
+		if !released.Load() {
 			t.Error("not released")
 		}
 	})
