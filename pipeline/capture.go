@@ -11,6 +11,7 @@ import (
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/ring"
 )
 
 // running is a camera that is captured.
@@ -88,6 +89,7 @@ func (p *Pipeline) capture(ctx context.Context, c Camera, epochs *vedette.Epochs
 	if err != nil {
 		return err
 	}
+	c.Ingest.Slots = p.slots(c)
 	camera, err := ingest.New(c.Ingest, ingest.Deps{Log: p.deps.Log, Epochs: epochs, Output: out})
 	if err != nil {
 		return err
@@ -104,6 +106,20 @@ func (p *Pipeline) capture(ctx context.Context, c Camera, epochs *vedette.Epochs
 		err = errors.Join(err, p.owner.Wait(ctx, c.Ingest.ID))
 	}
 	return errors.Join(err, finished(ctx))
+}
+
+// slots is how many pictures the camera's ring has. Under every a picture stays
+// there until its result is stored, so it has room for one per worker besides
+// those that are captured ahead.
+func (p *Pipeline) slots(c Camera) int {
+	if c.Ingest.Slots != 0 || c.Ingest.Delivery != ingest.Every {
+		return c.Ingest.Slots
+	}
+	workers := 0
+	for _, m := range p.cfg.Models {
+		workers = max(workers, m.workers())
+	}
+	return min(ring.DefaultSlots+workers, ring.MaxSlots)
 }
 
 // resumeSource lets a finite, lossless source go on where an earlier process

@@ -8,6 +8,7 @@
 package pipeline
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/vedette-io/vedette/ingest"
@@ -66,6 +67,14 @@ func (m Model) name() string {
 		return m.Name
 	}
 	return m.Loaded.Manifest.Name
+}
+
+// workers is how many runs at a time this machine makes of the model.
+func (m Model) workers() int {
+	if m.Workers > 0 {
+		return m.Workers
+	}
+	return max(1, runtime.GOMAXPROCS(0)/max(m.Threads, 1))
 }
 
 // Camera is one source and what to look for in it.

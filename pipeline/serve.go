@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"time"
 
 	"github.com/vedette-io/vedette"
@@ -70,12 +69,8 @@ func Serve(ctx context.Context, m Model, log *slog.Logger, observe func(time.Dur
 	if s.Fallback != "" {
 		log.Warn("no accelerator: running on the CPU", "model", name, "reason", s.Fallback)
 	}
-	workers := m.Workers
-	if workers <= 0 {
-		workers = max(1, runtime.GOMAXPROCS(0)/max(m.Threads, 1))
-	}
 	s.Pool, err = infer.NewPool(infer.WorkerConfig{
-		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Workers: workers, Timeout: m.Timeout,
+		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Workers: m.workers(), Timeout: m.Timeout,
 	}, infer.WorkerDeps{Log: log, Engine: eng.Name(), Model: model, Observe: observe})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("model %s (%s): %w", name, m.Loaded.Path, err), model.Close())
