@@ -105,7 +105,7 @@ func (p *Pool) Workers() int { return len(p.workers) }
 // prefetchBelow is the length of a run up to which a request should wait beside
 // each that runs: the way of a tensor, a millisecond or two, is then a good
 // part of a run. Behind a longer run the tensor would only grow old.
-const prefetchBelow = 30 * time.Millisecond
+const prefetchBelow = 50 * time.Millisecond
 
 // Credits is how many requests the pool wants at a time: one per worker, and
 // one more to wait where runs are short.
