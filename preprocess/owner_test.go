@@ -33,6 +33,12 @@ func (p *pictures) Valid(ref vedette.RingRef) bool {
 	return !p.lost[ref.Generation]
 }
 
+func (p *pictures) lose(generation uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost[generation] = true
+}
+
 // workers answer after a while, out of order, or not at all.
 type workers struct {
 	answer func(req *tensor.Request) (*tensor.Answer, error, time.Duration)
@@ -248,7 +254,7 @@ func TestGapsAreAccounted(t *testing.T) {
 		r.deliver(t, f) // again: counted once
 		f = r.frame("e1", 6)
 		f.Sampled, f.SourceGap = 3, 7
-		r.pictures.lost[6] = true
+		r.pictures.lose(6)
 		r.deliver(t, f)
 		f = r.frame("e1", 7)
 		f.Sampled, f.SourceGap = 3, 7
