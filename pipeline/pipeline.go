@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/cv"
@@ -47,6 +48,7 @@ type Pipeline struct {
 	roster   *roster
 	models   map[string]Model
 	served   map[string]*Served
+	engines  map[string]infer.Engine // by the name they were asked for
 	owner    *preprocess.Owner
 	writer   *bus.DetectionWriter
 	stops    []func() error // subscriptions
@@ -91,7 +93,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	cv.SetThreads(1)
 	p := &Pipeline{
 		cfg: cfg, deps: deps, instance: newInstance(cfg.Host), runs: cfg.Stages, asked: make(chan struct{}, 1),
-		models: map[string]Model{}, served: map[string]*Served{}, states: map[string]ingest.State{}, began: time.Now(),
+		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, states: map[string]ingest.State{}, began: time.Now(),
 		running: map[string]*running{}, ended: make(chan struct{}), open: 1, // Run itself
 	}
 	if cfg.Stages.all() {

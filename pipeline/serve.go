@@ -20,7 +20,11 @@ func (p *Pipeline) serve(ctx context.Context, m Model) error {
 	loaded.Manifest.Output.MinScore = p.lowestScore(loaded.Manifest)
 	m.Loaded = &loaded
 	var ref vedette.ModelRef
-	served, err := Serve(ctx, m, p.deps.Log, func(d time.Duration) {
+	eng, err := p.engine(m.Engine)
+	if err != nil {
+		return fmt.Errorf("model %s: %w", name, err)
+	}
+	served, err := Serve(ctx, eng, m, p.deps.Log, func(d time.Duration) {
 		p.deps.Metrics.EngineRun(name, ref.Engine, ref.Device, d)
 	})
 	if err != nil {
@@ -42,6 +46,20 @@ func (p *Pipeline) serve(ctx context.Context, m Model) error {
 	return nil
 }
 
+// engine opens an engine once for all its models, so that what it has to warn
+// about is said once.
+func (p *Pipeline) engine(name string) (infer.Engine, error) {
+	if eng := p.engines[name]; eng != nil {
+		return eng, nil
+	}
+	eng, err := infer.Open(name, p.deps.Log)
+	if err != nil {
+		return nil, err
+	}
+	p.engines[name] = eng
+	return eng, nil
+}
+
 // Served is a loaded model with its workers.
 type Served struct {
 	Pool *infer.Pool
@@ -51,14 +69,10 @@ type Served struct {
 	least    float64 // score that it lets through
 }
 
-// Serve loads a model into its engine and starts its workers. observe, which
-// may be nil, is told how long each run took.
-func Serve(ctx context.Context, m Model, log *slog.Logger, observe func(time.Duration)) (*Served, error) {
+// Serve loads a model into an engine and starts its workers. observe, which may
+// be nil, is told how long each run took.
+func Serve(ctx context.Context, eng infer.Engine, m Model, log *slog.Logger, observe func(time.Duration)) (*Served, error) {
 	name := m.Loaded.Manifest.Name
-	eng, err := infer.Open(m.Engine, log)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", name, err)
-	}
 	model, err := eng.Load(ctx, m.Loaded.ONNX, infer.LoadOptions{
 		Input: m.Loaded.Manifest.Input, Device: m.Device, Threads: max(m.Threads, 1),
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/internal/cv"
 	"github.com/vedette-io/vedette/internal/eval"
 	"github.com/vedette-io/vedette/models"
@@ -99,7 +100,11 @@ func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFla
 	}
 	m.Loaded.Manifest.Output.MinScore = evalMinScore
 	cv.SetThreads(1)
-	served, err := pipeline.Serve(ctx, m, g.log, nil)
+	eng, err := infer.Open(m.Engine, g.log)
+	if err != nil {
+		return eval.Result{}, err
+	}
+	served, err := pipeline.Serve(ctx, eng, m, g.log, nil)
 	if err != nil {
 		return eval.Result{}, err
 	}
