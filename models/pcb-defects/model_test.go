@@ -71,9 +71,12 @@ type detector struct {
 	dec  decode.Decoder
 }
 
-func newDetector(t *testing.T, e engine.Engine) *detector {
+func newDetector(t *testing.T, e engine.Engine, change ...func(*models.Manifest)) *detector {
 	t.Helper()
 	m := load(t)
+	for _, f := range change {
+		f(&m.Manifest)
+	}
 	loaded, err := e.Load(t.Context(), read(t, "pcb-defects.onnx"), engine.LoadOptions{Input: m.Manifest.Input, Device: "cpu"})
 	if err != nil {
 		t.Fatal(err)
@@ -152,9 +155,10 @@ func TestEnginesAgree(t *testing.T) {
 	}
 }
 
-// TestFindsDefects runs the model on boards that it was not trained on.
+// TestFindsDefects runs the model on boards that it was not trained on, at a
+// score of 0.5; the model card has what to expect.
 func TestFindsDefects(t *testing.T) {
-	d := newDetector(t, onnxruntime(t))
+	d := newDetector(t, onnxruntime(t), func(m *models.Manifest) { m.Output.MinScore = 0.5 })
 	injected, found, extra := 0, 0, 0
 	for seed := range uint64(20) {
 		b, err := board.New(board.Config{Seed: 2000 + seed, Defects: 6})
@@ -176,7 +180,7 @@ func TestFindsDefects(t *testing.T) {
 		extra += max(0, len(objects)-hits)
 	}
 	t.Logf("%d of %d defects found, %d other objects", found, injected, extra)
-	if float64(found) < 0.95*float64(injected) || extra > injected/20 {
+	if float64(found) < 0.8*float64(injected) || extra > injected/5 {
 		t.Errorf("%d of %d defects found, %d other objects", found, injected, extra)
 	}
 }
