@@ -92,7 +92,7 @@ func (v verdict) line(b board.Seen) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "board %3d  ", b.Board)
 	if len(v.objects) == 0 {
-		s.WriteString("good")
+		s.WriteString("nothing found")
 	}
 	for i, o := range v.objects {
 		if i > 0 {

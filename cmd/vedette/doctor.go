@@ -77,7 +77,7 @@ func (d *doctor) machine() {
 	d.good("program", "%s", versionLine())
 	d.good("machine", "%d CPUs usable of %d", runtime.GOMAXPROCS(0), runtime.NumCPU())
 	if v, err := cv.Version(); err != nil {
-		d.note("OpenCV", "%v; without it there is no capture, every other command works", err)
+		d.note("OpenCV", "%v; without it nothing can be captured or preprocessed here; infer, watch, status and models work", err)
 	} else {
 		d.good("OpenCV", "%s", v)
 	}

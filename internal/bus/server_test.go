@@ -246,11 +246,21 @@ func TestEnsureDetections(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_ = js.DeleteStream(t.Context(), "VEDETTE_DETECTIONS")
-			if _, err := js.CreateStream(t.Context(), tc.cfg); err != nil {
+			// The server removes the folder of the stream before it behind our
+			// back, and a new one of that name may find it half gone.
+			_, err := js.CreateStream(t.Context(), tc.cfg)
+			for range 100 {
+				if err == nil {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+				_, err = js.CreateStream(t.Context(), tc.cfg)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = js.DeleteStream(t.Context(), tc.cfg.Name) }()
-			err := b.EnsureDetections(t.Context(), bus.DefaultDetectionLimits())
+			err = b.EnsureDetections(t.Context(), bus.DefaultDetectionLimits())
 			if !errors.Is(err, bus.ErrConfig) {
 				t.Fatalf("not the configuration's fault: %v", err)
 			}
