@@ -326,12 +326,3 @@ func (s *syncBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
-
-// valid reports whether a frame's picture is still in its ring.
-func valid(t *testing.T, f *vedette.Frame) bool {
-	t.Helper()
-	var r ring.Reader
-	defer r.Close()
-	_, err := r.View(f.Ref)
-	return err == nil && r.Valid(f.Ref)
-}

@@ -95,18 +95,6 @@ func overlap(a, b vedette.Box) float64 {
 	return both / (area(a) + area(b) - both)
 }
 
-// labels are what d shows, sorted.
-func labels(d *vedette.Detection) []string {
-	out := []string{}
-	if d.Objects != nil {
-		for _, o := range *d.Objects {
-			out = append(out, o.Label)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
 func TestEveryFrameShowsItsNumber(t *testing.T) {
 	const frames = 500
 	file, m := numbered(t, frames), reader()

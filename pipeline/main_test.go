@@ -73,7 +73,7 @@ func start(t *testing.T, cfg pipeline.Config) *rig {
 			t.Logf("log:\n%s", r.log)
 		}
 	})
-	if r.stop, err = r.Bus().SubscribeDetections(func(d *vedette.Detection, _ []byte) { r.seen(d) }); err != nil {
+	if r.stop, err = r.Bus().SubscribeDetections(context.Background(), func(d *vedette.Detection, _ []byte) { r.seen(d) }); err != nil {
 		t.Fatal(err)
 	}
 	go func() { r.done <- r.Run(ctx) }()

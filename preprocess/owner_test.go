@@ -41,7 +41,7 @@ func (p *pictures) lose(generation uint64) {
 
 // workers answer after a while, out of order, or not at all.
 type workers struct {
-	answer func(req *tensor.Request) (*tensor.Answer, error, time.Duration)
+	answer func(req *tensor.Request) (*tensor.Answer, time.Duration, error)
 	mu     sync.Mutex
 	starts []uint64
 	active int
@@ -54,7 +54,7 @@ func (w *workers) Request(_ context.Context, _ string, req *tensor.Request, _ []
 	w.active++
 	w.most = max(w.most, w.active)
 	w.mu.Unlock()
-	a, err, wait := w.answer(req)
+	a, wait, err := w.answer(req)
 	go func() {
 		time.Sleep(wait)
 		w.mu.Lock()
@@ -108,7 +108,7 @@ type rig struct {
 	delivery preprocess.Delivery
 }
 
-func newRig(t *testing.T, cfg preprocess.CameraConfig, credits int, answer func(*tensor.Request) (*tensor.Answer, error, time.Duration)) *rig {
+func newRig(t *testing.T, cfg preprocess.CameraConfig, credits int, answer func(*tensor.Request) (*tensor.Answer, time.Duration, error)) *rig {
 	t.Helper()
 	r := &rig{delivery: cfg.Delivery, pictures: &pictures{lost: map[uint64]bool{}}, workers: &workers{answer: answer}, writer: &writer{}}
 	var err error
@@ -201,8 +201,8 @@ func (r *rig) checkOrder(t *testing.T) {
 func TestEveryKeepsAllInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 2))
-		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 4, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
-			return okAnswer(), nil, time.Duration(rng.IntN(50)) * time.Millisecond
+		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 4, func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
+			return okAnswer(), time.Duration(rng.IntN(50)) * time.Millisecond, nil
 		})
 		const n = 500
 		for seq := range uint64(n) {
@@ -220,8 +220,8 @@ func TestEveryKeepsAllInOrder(t *testing.T) {
 
 func TestLatestTakesNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Latest}, 1, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
-			return okAnswer(), nil, 95 * time.Millisecond
+		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Latest}, 1, func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
+			return okAnswer(), 95 * time.Millisecond, nil
 		})
 		// 30 fps into an engine of about 10 fps.
 		var newest uint64
@@ -244,8 +244,8 @@ func TestLatestTakesNewest(t *testing.T) {
 
 func TestGapsAreAccounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 2, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
-			return okAnswer(), nil, time.Millisecond
+		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 2, func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
+			return okAnswer(), time.Millisecond, nil
 		})
 		r.deliver(t, r.frame("e1", 0))
 		f := r.frame("e1", 5) // 1..4 missing: three sampled out, one lost
@@ -308,10 +308,10 @@ func TestWorkerTroubles(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				try := 0
-				r := newRig(t, preprocess.CameraConfig{Delivery: tt.delivery}, 1, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
+				r := newRig(t, preprocess.CameraConfig{Delivery: tt.delivery}, 1, func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
 					a, err := tt.answer(try)
 					try++
-					return a, err, time.Millisecond
+					return a, time.Millisecond, err
 				})
 				r.deliver(t, r.frame("e1", 0))
 				c := r.finish(t)
@@ -336,8 +336,8 @@ func TestFilterAndUnreadable(t *testing.T) {
 		r := newRig(t, preprocess.CameraConfig{
 			Delivery: preprocess.Every,
 			Detect:   []preprocess.DetectConfig{{Model: "m", MinScore: 0.5, Labels: []string{"car"}}},
-		}, 1, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
-			return okAnswer(vedette.Object{Label: "car", Score: 0.9}, vedette.Object{Label: "car", Score: 0.4}, vedette.Object{Label: "cat", Score: 0.9}), nil, 0
+		}, 1, func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
+			return okAnswer(vedette.Object{Label: "car", Score: 0.9}, vedette.Object{Label: "car", Score: 0.4}, vedette.Object{Label: "cat", Score: 0.9}), 0, nil
 		})
 		r.deliver(t, r.frame("e1", 0))
 		bad := r.frame("e1", 1)
@@ -358,7 +358,7 @@ func TestSampling(t *testing.T) {
 		r := newRig(t, preprocess.CameraConfig{
 			Delivery: preprocess.Every,
 			Detect:   []preprocess.DetectConfig{{Model: "m", FPS: 2}},
-		}, 1, func(*tensor.Request) (*tensor.Answer, error, time.Duration) { return okAnswer(), nil, 0 })
+		}, 1, func(*tensor.Request) (*tensor.Answer, time.Duration, error) { return okAnswer(), 0, nil })
 		// The camera's only model asks for 2 fps, so capture samples and the
 		// lane takes all it is given.
 		for seq := range uint64(10) {
@@ -373,8 +373,8 @@ func TestSampling(t *testing.T) {
 
 func TestCloseDropsWhatWaitsAndPublishesWhatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 2, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
-			return okAnswer(), nil, time.Second
+		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 2, func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
+			return okAnswer(), time.Second, nil
 		})
 		for seq := range uint64(10) {
 			r.deliver(t, r.frame("e1", seq))
@@ -392,8 +392,8 @@ func TestCloseDropsWhatWaitsAndPublishesWhatRuns(t *testing.T) {
 
 func TestUnpublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 2, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
-			return okAnswer(), nil, 0
+		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 2, func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
+			return okAnswer(), 0, nil
 		})
 		r.writer.fail = func(*vedette.Detection) error { return errors.New("refused") }
 		r.deliver(t, r.frame("e1", 0))

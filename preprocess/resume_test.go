@@ -37,7 +37,7 @@ func TestResume(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, preprocess.CameraConfig{Delivery: tt.delivery, Resume: tt.resume}, 2,
-					func(*tensor.Request) (*tensor.Answer, error, time.Duration) { return okAnswer(), nil, time.Millisecond })
+					func(*tensor.Request) (*tensor.Answer, time.Duration, error) { return okAnswer(), time.Millisecond, nil })
 				for _, seq := range tt.frames {
 					r.deliver(t, r.frame("e2", seq))
 					time.Sleep(10 * time.Millisecond)
@@ -64,8 +64,8 @@ func TestResume(t *testing.T) {
 // A lossless frame stays with its sender until its result is safe.
 func TestEveryReleasesWhatIsSafe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 1, func(*tensor.Request) (*tensor.Answer, error, time.Duration) {
-			return okAnswer(), nil, time.Second
+		r := newRig(t, preprocess.CameraConfig{Delivery: preprocess.Every}, 1, func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
+			return okAnswer(), time.Second, nil
 		})
 		var released atomic.Bool
 		r.owner.Deliver(r.frame("e1", 0), func() {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/cv"
@@ -18,6 +19,8 @@ const jpegQuality = 90
 type annotator struct {
 	dir string
 	err func(error) // told of a picture that could not be written
+
+	mu  sync.Mutex // cameras save at the same time
 	buf []byte
 }
 
@@ -28,8 +31,7 @@ func newAnnotator(dir string, onError func(error)) (*annotator, error) {
 	return &annotator{dir: dir, err: onError}, nil
 }
 
-// save writes one picture. It is called from one goroutine per camera and
-// model, so the caller serialises.
+// save writes one picture. It is safe for concurrent use.
 func (a *annotator) save(d *vedette.Detection, pic preprocess.Picture) {
 	if err := a.write(d, pic); err != nil {
 		a.err(fmt.Errorf("save %s: %w", d.ID, err))
@@ -47,13 +49,17 @@ func (a *annotator) write(d *vedette.Detection, pic preprocess.Picture) error {
 			return err
 		}
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var err error
 	if a.buf, err = cv.EncodeJPEG(a.buf[:0], view, jpegQuality); err != nil {
 		return err
 	}
 	name := d.ID
 	if d.Item != "" {
-		name = strings.TrimSuffix(filepath.Base(d.Item), filepath.Ext(d.Item)) + "-" + d.Model.Name
+		// Pictures of several folders, or of one name with two endings, stay apart.
+		stem := strings.TrimSuffix(filepath.Base(d.Item), filepath.Ext(d.Item))
+		name = fmt.Sprintf("%s-%s-%06d-%s", stem, d.Camera, d.Seq, d.Model.Name)
 	}
 	return os.WriteFile(filepath.Join(a.dir, name+".jpg"), a.buf, 0o644)
 }

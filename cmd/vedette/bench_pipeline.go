@@ -130,7 +130,7 @@ func (w *benchWorker) pipeline(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	stop, err := p.Bus().SubscribeDetections(func(d *vedette.Detection, _ []byte) { t.seen(d) })
+	stop, err := p.Bus().SubscribeDetections(ctx, func(d *vedette.Detection, _ []byte) { t.seen(d) })
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}

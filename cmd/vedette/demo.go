@@ -135,7 +135,7 @@ func (d *demo) run(ctx context.Context, cfg pipeline.Config, deps pipeline.Deps,
 	ref := p.Status().Models[0]
 	fmt.Fprintf(d.w, "A generated line (boards a second: %g), the model %s on %s (%s), and NATS on %s.\n", f.speed, ref.Name, ref.Engine, ref.Device, at)
 	fmt.Fprintf(d.w, "From another terminal:\n  bin/vedette watch --server %s\n  nats --server %s sub 'vedette.detection.>'\n\n", at, at)
-	stop, err := p.Bus().SubscribeDetections(func(det *vedette.Detection, _ []byte) { d.seen(det) })
+	stop, err := p.Bus().SubscribeDetections(ctx, func(det *vedette.Detection, _ []byte) { d.seen(det) })
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}

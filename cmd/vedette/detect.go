@@ -93,7 +93,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	}
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop, err := p.Bus().SubscribeDetections(func(d *vedette.Detection, raw []byte) {
+	stop, err := p.Bus().SubscribeDetections(ctx, func(d *vedette.Detection, raw []byte) {
 		watch.seen(d)
 		if err := out.print(d, raw); err != nil {
 			watch.failed(err)

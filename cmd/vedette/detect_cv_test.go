@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -26,7 +27,8 @@ func TestDetectPictures(t *testing.T) {
 	if len(ds) != 2 || ds[0].Item != "a.jpg" || ds[1].Item != "b.png" || ds[1].Seq != 1 {
 		t.Errorf("detections are %+v", ds)
 	}
-	for _, name := range []string{"a-barcode-reader.jpg", "b-barcode-reader.jpg"} {
+	for i, stem := range []string{"a", "b"} {
+		name := fmt.Sprintf("%s-%s-%06d-barcode-reader.jpg", stem, ds[i].Camera, i)
 		if info, err := os.Stat(filepath.Join(saved, name)); err != nil || info.Size() == 0 {
 			t.Errorf("annotated picture: %v", err)
 		}

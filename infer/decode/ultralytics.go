@@ -118,7 +118,7 @@ func (p *pyScanner) dict() (map[int]string, error) {
 			return nil, fmt.Errorf("class %d twice", id)
 		}
 		if !p.accept(':') {
-			return nil, errors.New("expected :")
+			return nil, errors.New("a colon is missing")
 		}
 		if names[id], err = p.str(); err != nil {
 			return nil, err

@@ -28,7 +28,7 @@ var nameCases = []struct {
 	{in: `{0: '\x4`, err: "a name has no end"},
 	{in: `{0: '\xzz'}`, err: "not followed by a character's number"},
 	{in: `{0: '\ud800'}`, err: "not followed by a character's number"},
-	{in: "{0 'person'}", err: "expected :"},
+	{in: "{0 'person'}", err: "a colon is missing"},
 	{in: "{-1: 'person'}", err: "expected a class number"},
 	{in: "{99999999999999999999: 'a'}", err: "expected a class number"},
 	{in: "{0: 'a', 2: 'b'}", err: "none for class 1"},

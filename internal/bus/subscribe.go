@@ -1,8 +1,11 @@
 package bus
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -12,8 +15,9 @@ import (
 // SubscribeDetections calls handler for each detection published from now on,
 // one after the other, each once and in order for each camera and model, and
 // keeps what the handler has not taken yet in memory. It is meant for a command
-// that prints them; stop waits until the handler has taken what was received.
-func (b *Bus) SubscribeDetections(handler func(d *vedette.Detection, raw []byte)) (stop func() error, err error) {
+// that prints them; stop waits until the handler has taken what was received,
+// however slow it is, and returns an error if ctx ends before that.
+func (b *Bus) SubscribeDetections(ctx context.Context, handler func(d *vedette.Detection, raw []byte)) (stop func() error, err error) {
 	type place struct {
 		epoch string
 		seq   uint64
@@ -38,8 +42,30 @@ func (b *Bus) SubscribeDetections(handler func(d *vedette.Detection, raw []byte)
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, err
 	}
-	return drain(sub), b.control.Flush()
+	done := make(chan struct{})
+	sub.SetClosedHandler(func(string) { close(done) })
+	return func() error {
+		if err := sub.Drain(); err != nil {
+			return err
+		}
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+		}
+		// Interrupted: what is nearly done may still be taken.
+		select {
+		case <-done:
+			return nil
+		case <-time.After(interruptedDrain):
+			left, _, _ := sub.Pending()
+			return errors.Join(fmt.Errorf("%d detections were not taken: %w", left, context.Cause(ctx)), sub.Unsubscribe())
+		}
+	}, b.control.Flush()
 }
+
+// interruptedDrain is how long an interrupted subscriber may still take.
+const interruptedDrain = time.Second
 
 // Subscribe calls handler for each message published from now on that subject
 // matches, one after the other. data is the handler's until it returns.

@@ -329,7 +329,7 @@ func TestSubscribeDetections(t *testing.T) {
 	b := start(t, bus.Config{})
 	w := writer(t, b)
 	var got []uint64
-	stop, err := b.SubscribeDetections(func(d *vedette.Detection, raw []byte) {
+	stop, err := b.SubscribeDetections(t.Context(), func(d *vedette.Detection, raw []byte) {
 		if !json.Valid(raw) {
 			t.Errorf("not JSON: %s", raw)
 		}

@@ -54,10 +54,10 @@ func EncodeJPEG(dst []byte, v View, quality int) ([]byte, error) {
 	}
 	defer m.Close()
 	buf, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, m, []int{gocv.IMWriteJpegQuality, quality})
-	defer buf.Close()
 	if err != nil {
 		return dst, fmt.Errorf("encode JPEG of %d×%d: %w", v.Width, v.Height, err)
 	}
+	defer buf.Close()
 	if buf.Len() == 0 {
 		return dst, fmt.Errorf("encode JPEG of %d×%d: the encoder gave nothing", v.Width, v.Height)
 	}

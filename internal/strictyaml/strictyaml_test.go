@@ -49,6 +49,7 @@ type root struct {
 		A int `yaml:"a"`
 		B int `yaml:"b"`
 	} `yaml:"inner"`
+	//lint:ignore U1000 shows that unexported fields are no keys
 	hidden string
 }
 

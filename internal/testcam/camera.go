@@ -241,6 +241,7 @@ func (c *Camera) run(ctx context.Context, v opened) {
 		}
 		v = next
 		c.mu.Lock()
+		//lint:ignore SA1019 the encoder of another goroutine reads them meanwhile
 		c.format.SafeSetParams(v.first.SPS(), v.first.PPS())
 		if c.server != nil {
 			c.server.stream.ReloadDesc()
