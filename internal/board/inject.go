@@ -109,7 +109,7 @@ func (in *injector) across(s *stroke, p point, fg uint8) bool {
 		}
 	}
 	most := 34.0
-	if chance(in.r, 0.15) {
+	if chance(in.r, 0.25) {
 		most = limit
 	}
 	if best < 4 || best > most {
@@ -124,8 +124,22 @@ func (in *injector) across(s *stroke, p point, fg uint8) bool {
 	}
 	a := p.sub(dir.mul(back + over)).sub(slant)
 	b := p.add(dir.mul(best - back + over)).add(slant)
-	s.draw(a, b, between(in.r, 1.5, 6.5), fg)
+	radius := between(in.r, 1.5, 6.5)
+	if chance(in.r, 0.1) {
+		radius = between(in.r, 6.5, 14)
+	}
+	s.draw(a, b, radius, fg)
+	if chance(in.r, 0.15) { // a bundle of thin lines
+		for range intBetween(in.r, 1, 3) {
+			s.draw(a.add(in.about(best/3)), b.add(in.about(best/3)), between(in.r, 1.2, 2), fg)
+		}
+	}
 	return true
+}
+
+// about is a random vector of up to r.
+func (in *injector) about(r float64) point {
+	return direction(between(in.r, 0, 2*math.Pi)).mul(r * in.r.Float64())
 }
 
 // inward is the direction into the colour fg at an edge, from the centre of
@@ -162,16 +176,72 @@ func (in *injector) bite(s *stroke, p point, fg uint8) bool {
 	if !ok {
 		return false
 	}
-	room := in.reach(edge.add(n.mul(2)), n, fg, 40)
+	room := in.reach(edge.add(n.mul(2)), n, fg, 60)
 	most := min(room-1, 20)
+	if chance(in.r, 0.1) {
+		most = min(room-1, 34)
+	}
 	if most < 5 {
 		return false
+	}
+	if chance(in.r, 0.35) {
+		return in.ridge(s, edge, n, most, fg)
 	}
 	depth := between(in.r, 4.5, most)
 	r := between(in.r, 1.5, min(5.5, max(1.8, depth*0.7)))
 	way := n.turn(between(in.r, -0.9, 0.9)).mul(max(0, depth-r))
 	s.draw(edge.sub(n.mul(0.5)), edge.add(way), r, fg)
+	if chance(in.r, 0.12) { // a hook
+		tip := edge.add(way)
+		s.draw(tip, tip.add(n.turn(between(in.r, 1, 2)).mul(between(in.r, 3, 12))), min(r, 3), fg)
+	}
 	return true
+}
+
+// ridge draws a bite that is long and shallow: along the edge near e, whose
+// inward direction is n, a row of bumps or a zigzag, at most most deep.
+func (in *injector) ridge(s *stroke, e, n point, most float64, fg uint8) bool {
+	t := point{-n.y, n.x}
+	length := between(in.r, 12, 46)
+	step := between(in.r, 2, 5)
+	zigzag := chance(in.r, 0.4)
+	depth := between(in.r, 4.5, min(most, 14))
+	var path []point
+	for u := -length / 2; u <= length/2; u += step {
+		p, ok := in.edge(e.add(t.mul(u)), n, fg)
+		if !ok {
+			break
+		}
+		d := depth * between(in.r, 0.5, 1)
+		switch {
+		case !zigzag:
+			r := d / 2
+			s.line([]point{p.add(n.mul(r - 1)), p.add(n.mul(r))}, r, 0, fg)
+		case len(path)%2 == 1:
+			p = p.add(n.mul(d))
+		}
+		path = append(path, p)
+	}
+	if zigzag && len(path) > 1 {
+		s.along(path, between(in.r, 1, 2.2), fg)
+	}
+	return len(path) > 2
+}
+
+// edge finds where the colour fg begins along n near p.
+func (in *injector) edge(p, n point, fg uint8) (point, bool) {
+	const near = 8
+	p = p.sub(n.mul(near))
+	if v, ok := in.at(p); !ok || v == fg {
+		return p, false
+	}
+	for range 2 * near {
+		p = p.add(n)
+		if v, ok := in.at(p); !ok || v == fg {
+			return p, ok
+		}
+	}
+	return p, false
 }
 
 // inside draws a blot surrounded by the colour fg.
@@ -185,6 +255,10 @@ func (in *injector) inside(s *stroke, p point, fg uint8) bool {
 		length = between(in.r, 8, 34)
 	} else if chance(in.r, 0.5) {
 		r = between(in.r, 3, 5) // a larger disc could be drilled
+	}
+	if chance(in.r, 0.3) {
+		s.along(s.scribble(p, intBetween(in.r, 2, 6), 3, 9), between(in.r, 1, 2.5), fg)
+		return true
 	}
 	d := direction(between(in.r, 0, 2*math.Pi))
 	for k := range 8 { // room on all sides

@@ -22,6 +22,8 @@ type LineConfig struct {
 	// a board has at most.
 	DefectRate float64
 	MaxDefects int
+	// Empty is the share of places on the belt that carry no board.
+	Empty float64
 }
 
 // DefaultLine is a line whose boards are in full view for a while.
@@ -40,30 +42,32 @@ func (c LineConfig) validate() error {
 		{"board width", float64(c.BoardWidth), 64, 4096, false}, {"board height", float64(c.BoardHeight), 64, 4096, false},
 		{"fps", c.FPS, 0, 1000, true}, {"speed", c.Speed, 0, 100, false},
 		{"light", c.Light, 0, 10, false}, {"noise", c.Noise, 0, 100, false},
-		{"defect rate", c.DefectRate, 0, 1, false}, {"defects per board", float64(c.MaxDefects), 1, 50, false},
+		{"defect rate", c.DefectRate, 0, 1, false}, {"share of empty places", c.Empty, 0, 1, false}, {"defects per board", float64(c.MaxDefects), 1, 50, false},
 	} {
 		if !(f.v >= f.lo && f.v <= f.hi) || f.exclusive0 && f.v == 0 {
 			return fmt.Errorf("line: %s is %g, it must be %g to %g", f.name, f.v, f.lo, f.hi)
 		}
 	}
-	if c.BoardHeight+2*rim > c.Height {
-		return fmt.Errorf("line: a board %d high with a rim of %d on either side does not fit a frame of %d", c.BoardHeight, rim, c.Height)
+	if c.BoardHeight+2*Rim > c.Height {
+		return fmt.Errorf("line: a board %d high with a rim of %d on either side does not fit a frame of %d", c.BoardHeight, Rim, c.Height)
 	}
 	return nil
 }
 
 // Grey levels and sizes of the scene.
 const (
+	// Rim is the width in pixels of the bare substrate round a board.
+	Rim = 14
+
 	beltLevel      = 92
 	conductorLevel = 46
 	substrateLevel = 206
-	rim            = 14 // bare substrate round a board
-	cached         = 8  // boards kept, more than are ever in view of a sane line
+	cached         = 8 // boards kept, more than are ever in view of a sane line
 )
 
 // Seen is one board in one frame.
 type Seen struct {
-	// Board counts the boards of the line from 0.
+	// Board counts the places of the line from 0; an empty one is left out.
 	Board uint64
 	// Area is where its picture, without the rim, lies in the frame, cut at the
 	// frame's edge; Whole says that nothing was cut.
@@ -107,7 +111,7 @@ func NewLine(cfg LineConfig) (*Line, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	l := &Line{cfg: cfg, pitch: max(cfg.BoardWidth+2*rim, cfg.Width) + cfg.Width/8, cache: map[uint64]*panel{}}
+	l := &Line{cfg: cfg, pitch: max(cfg.BoardWidth+2*Rim, cfg.Width) + cfg.Width/8, cache: map[uint64]*panel{}}
 	l.gain = make([]uint32, cfg.Width)
 	for x := range l.gain { // the lamp hangs over the middle
 		u := 2*float64(x)/float64(cfg.Width) - 1
@@ -132,20 +136,20 @@ func (l *Line) left(i, b uint64) int {
 	return (l.cfg.Width-l.cfg.BoardWidth)/2 + int(float64(b)*float64(l.pitch)-moved)
 }
 
-// inView are the boards that frame i shows, rims included: first to last-1.
+// inView are the places that frame i shows, rims included: first to last-1.
 func (l *Line) inView(i uint64) (first, last uint64) {
 	start := l.left(i, 0)
-	if end := start + l.cfg.BoardWidth + rim; end <= 0 {
+	if end := start + l.cfg.BoardWidth + Rim; end <= 0 {
 		first = uint64((-end)/l.pitch) + 1
 	}
 	last = first
-	for l.left(i, last)-rim < l.cfg.Width {
+	for l.left(i, last)-Rim < l.cfg.Width {
 		last++
 	}
 	return first, last
 }
 
-// Passed is how many boards have left the view before frame i.
+// Passed is how many places have left the view before frame i.
 func (l *Line) Passed(i uint64) uint64 {
 	first, _ := l.inView(i)
 	return first
@@ -161,7 +165,10 @@ func (l *Line) Truth(i uint64) ([]Seen, error) {
 		if err != nil {
 			return nil, err
 		}
-		at := image.Pt(l.left(i, b), p.top+rim)
+		if p == nil {
+			continue
+		}
+		at := image.Pt(l.left(i, b), p.top+Rim)
 		whole := image.Rect(0, 0, l.cfg.BoardWidth, l.cfg.BoardHeight).Add(at)
 		s := Seen{Board: b, Area: whole.Intersect(frame), Whole: whole.In(frame), Total: len(p.defects)}
 		for k, d := range p.defects {
@@ -189,7 +196,10 @@ func (l *Line) Gray(i uint64, dst []byte) error {
 		if err != nil {
 			return err
 		}
-		x := l.left(i, b) - rim
+		if p == nil {
+			continue
+		}
+		x := l.left(i, b) - Rim
 		from, to := max(0, x), min(w, x+p.w)
 		for y := range p.h {
 			copy(dst[(p.top+y)*w+from:(p.top+y)*w+to], p.px[y*p.w+from-x:])
@@ -239,10 +249,13 @@ func (l *Line) belt(i uint64, dst []byte) {
 	}
 }
 
-// panel draws board b, or finds it among those drawn.
+// panel draws board b, or finds it among those drawn; nil: its place is empty.
 func (l *Line) panel(b uint64) (*panel, error) {
 	if p, ok := l.cache[b]; ok {
 		return p, nil
+	}
+	if chance(stream(l.cfg.Seed^0x656d7074, b), l.cfg.Empty) {
+		return nil, nil
 	}
 	r := stream(l.cfg.Seed^0x6c696e65, b)
 	defective, n := chance(r, l.cfg.DefectRate), intBetween(r, 1, l.cfg.MaxDefects)
@@ -253,14 +266,14 @@ func (l *Line) panel(b uint64) (*panel, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &panel{w: l.cfg.BoardWidth + 2*rim, h: l.cfg.BoardHeight + 2*rim, defects: brd.Defects}
+	p := &panel{w: l.cfg.BoardWidth + 2*Rim, h: l.cfg.BoardHeight + 2*Rim, defects: brd.Defects}
 	slack := l.cfg.Height - p.h
 	p.top = slack/2 + intBetween(r, -slack/8, slack/8)
 	c := newCanvas(p.w, p.h)
 	for y := range l.cfg.BoardHeight {
 		for x := range l.cfg.BoardWidth {
 			if brd.Picture.Pix[y*brd.Picture.Stride+x] == Conductor {
-				c.px[(y+rim)*p.w+x+rim] = 1
+				c.px[(y+Rim)*p.w+x+Rim] = 1
 			}
 		}
 	}

@@ -134,6 +134,34 @@ func TestLineMoves(t *testing.T) {
 	}
 }
 
+func TestEmptyPlaces(t *testing.T) {
+	bare := newLine(t, func(c *board.LineConfig) { c.Empty, c.Noise = 1, 0 })
+	for _, i := range []uint64{0, 30, 999} {
+		if seen, err := bare.Truth(i); err != nil || len(seen) != 0 {
+			t.Errorf("frame %d of an empty belt shows %+v, %v", i, seen, err)
+		}
+		for k, v := range frame(t, bare, i) {
+			if v > 100 {
+				t.Fatalf("frame %d of an empty belt has grey %d at %d", i, v, k)
+			}
+		}
+	}
+	all, some := newLine(t, nil), newLine(t, func(c *board.LineConfig) { c.Empty = 0.4 })
+	places, boards := 0, 0
+	for i := uint64(0); i < 10000; i += 50 { // a place each
+		a, _ := all.Truth(i)
+		b, _ := some.Truth(i)
+		places += len(a)
+		boards += len(b)
+		if len(b) == 1 && (b[0].Board != a[0].Board || b[0].Total != a[0].Total) {
+			t.Errorf("frame %d shows %+v, on a full belt %+v", i, b, a)
+		}
+	}
+	if share := float64(boards) / float64(places); share < 0.5 || share > 0.7 {
+		t.Errorf("%d boards on %d places, want about 0.6", boards, places)
+	}
+}
+
 func TestLineLight(t *testing.T) {
 	mean := func(light float64) float64 {
 		sum := 0
@@ -153,16 +181,17 @@ func TestLineLight(t *testing.T) {
 
 func TestImpossibleLines(t *testing.T) {
 	for name, change := range map[string]func(*board.LineConfig){
-		"fps 0":           func(c *board.LineConfig) { c.FPS = 0 },
-		"speed NaN":       func(c *board.LineConfig) { c.Speed = math.NaN() },
-		"backwards":       func(c *board.LineConfig) { c.Speed = -1 },
-		"too tall":        func(c *board.LineConfig) { c.BoardHeight = 630 },
-		"rate over one":   func(c *board.LineConfig) { c.DefectRate = 1.1 },
-		"no defects":      func(c *board.LineConfig) { c.MaxDefects = 0 },
-		"a board of one":  func(c *board.LineConfig) { c.BoardWidth = 1 },
-		"a frame of ten":  func(c *board.LineConfig) { c.Width = 10 },
-		"negative light":  func(c *board.LineConfig) { c.Light = -1 },
-		"infinite sensor": func(c *board.LineConfig) { c.Noise = math.Inf(1) },
+		"fps 0":              func(c *board.LineConfig) { c.FPS = 0 },
+		"speed NaN":          func(c *board.LineConfig) { c.Speed = math.NaN() },
+		"backwards":          func(c *board.LineConfig) { c.Speed = -1 },
+		"too tall":           func(c *board.LineConfig) { c.BoardHeight = 630 },
+		"rate over one":      func(c *board.LineConfig) { c.DefectRate = 1.1 },
+		"emptier than empty": func(c *board.LineConfig) { c.Empty = 2 },
+		"no defects":         func(c *board.LineConfig) { c.MaxDefects = 0 },
+		"a board of one":     func(c *board.LineConfig) { c.BoardWidth = 1 },
+		"a frame of ten":     func(c *board.LineConfig) { c.Width = 10 },
+		"negative light":     func(c *board.LineConfig) { c.Light = -1 },
+		"infinite sensor":    func(c *board.LineConfig) { c.Noise = math.Inf(1) },
 	} {
 		cfg := board.DefaultLine()
 		change(&cfg)

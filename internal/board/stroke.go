@@ -12,31 +12,58 @@ type stroke struct {
 	px []int
 }
 
-// draw moves a brush of radius r along a wavy line from a to b and collects the
-// pixels of colour fg under it. Like the marks in DeepPCB, which people drew, it
-// is a solid line, a scribble of thin lines or a speckled patch.
+// draw moves a brush of radius r along a line from a to b, wavy or bent, and
+// collects the pixels of colour fg under it.
 func (s *stroke) draw(a, b point, radius float64, fg uint8) {
-	wave := between(s.r, 0.02, 0.25) * b.sub(a).len()
+	if chance(s.r, 0.15) {
+		s.along(s.bent(a, b), radius, fg)
+		return
+	}
+	s.along(s.wavy(a, b, between(s.r, 0.02, 0.25)*b.sub(a).len()), radius, fg)
+}
+
+// along moves a brush along a path. Like the marks in DeepPCB, which people
+// drew, it leaves a solid line, a scribble of thin lines, a speckled patch or a
+// string of beads.
+func (s *stroke) along(path []point, radius float64, fg uint8) {
 	switch k := s.r.Float64(); {
-	case k < 0.72 || radius < 2:
-		s.line(s.wavy(a, b, wave), radius, 0, fg)
-	case k < 0.88:
+	case k < 0.6:
+		s.line(path, radius, 0, fg)
+	case k < 0.74 && radius >= 2:
 		for range intBetween(s.r, 3, 6) {
-			j := func(p point) point { return p.add(direction(between(s.r, 0, 2*math.Pi)).mul(radius * 0.8)) }
-			s.line(s.wavy(j(a), j(b), wave), between(s.r, 0.8, 1.4), 0, fg)
+			s.line(s.jitter(path, radius*0.8), between(s.r, 0.8, 1.4), 0, fg)
 		}
+	case k < 0.86 && radius >= 2:
+		s.line(path, radius, between(s.r, 0.1, 0.45), fg)
 	default:
-		s.line(s.wavy(a, b, wave), radius, between(s.r, 0.1, 0.45), fg)
+		s.beads(path, min(radius, between(s.r, 1.1, 2)), fg)
+	}
+}
+
+// jitter moves every point of a path by up to most.
+func (s *stroke) jitter(path []point, most float64) []point {
+	out := make([]point, len(path))
+	for i, p := range path {
+		out[i] = p.add(direction(between(s.r, 0, 2*math.Pi)).mul(most * s.r.Float64()))
+	}
+	return out
+}
+
+// beads sets dots along a path, close enough to be one mark.
+func (s *stroke) beads(path []point, r float64, fg uint8) {
+	step := r * between(s.r, 1.4, 2.4)
+	for i := 1; i < len(path); i++ {
+		n := math.Ceil(path[i].sub(path[i-1]).len() / step)
+		for k := range int(n) {
+			p := lerp(path[i-1], path[i], float64(k)/n)
+			s.line([]point{p, p}, r, 0, fg)
+		}
 	}
 }
 
 // wavy is a path from a to b through points that leave the straight line.
 func (s *stroke) wavy(a, b point, wave float64) []point {
-	d := b.sub(a)
-	across := point{-d.y, d.x}
-	if l := d.len(); l > 0 {
-		across = across.mul(1 / l)
-	}
+	across := normal(a, b)
 	path := []point{a}
 	off := 0.0
 	const steps = 4
@@ -45,6 +72,40 @@ func (s *stroke) wavy(a, b point, wave float64) []point {
 		path = append(path, lerp(a, b, float64(i)/steps).add(across.mul(off)))
 	}
 	return append(path, b)
+}
+
+// bent is an arc from a to b.
+func (s *stroke) bent(a, b point) []point {
+	l := b.sub(a).len()
+	top := lerp(a, b, 0.5).add(normal(a, b).mul(l * between(s.r, -0.7, 0.7)))
+	var path []point
+	const steps = 8
+	for i := range steps + 1 {
+		t := float64(i) / steps
+		path = append(path, lerp(lerp(a, top, t), lerp(top, b, t), t))
+	}
+	return path
+}
+
+// normal is the unit vector across the line from a to b.
+func normal(a, b point) point {
+	d := b.sub(a)
+	if l := d.len(); l > 0 {
+		return point{-d.y, d.x}.mul(1 / l)
+	}
+	return point{}
+}
+
+// scribble is a walk of n steps from p, each turning by less than a right angle
+// most of the time.
+func (s *stroke) scribble(p point, n int, lo, hi float64) []point {
+	path, angle := []point{p}, between(s.r, 0, 2*math.Pi)
+	for range n {
+		p = p.add(direction(angle).mul(between(s.r, lo, hi)))
+		path = append(path, p)
+		angle += between(s.r, -1.8, 1.8)
+	}
+	return path
 }
 
 // line collects the pixels within about r of a path; each is left out with

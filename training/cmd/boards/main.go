@@ -1,6 +1,8 @@
 // Command boards writes generated boards as a YOLO folder to train on:
 // images/, labels/ and names.yaml. Defect-free templates, and empty belts, are
-// pictures with an empty label file.
+// pictures with an empty label file. With -line there is areas/, too: where the
+// boards are in each picture, a line "x1 y1 x2 y2" each, in 0..1; a picture
+// without such a file is all board.
 //
 //	go run ./training/cmd/boards -out boards -n 1000
 //	go run ./training/cmd/boards -out line -n 500 -line
@@ -19,7 +21,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/vedette-io/vedette/internal/board"
 )
@@ -89,8 +94,8 @@ func (o *options) writeBoards() error {
 	if o.inject != "" && len(pictures) == 0 {
 		return fmt.Errorf("-inject %s: no such pictures", o.inject)
 	}
-	r := rand.New(rand.NewPCG(o.seed, 0))
-	for i := range o.n {
+	return each(o.n, func(i int) error {
+		r := rand.New(rand.NewPCG(o.seed, uint64(i)))
 		seed, n := r.Uint64(), 2+r.IntN(o.defects-1)
 		var b *board.Board
 		var err error
@@ -107,12 +112,36 @@ func (o *options) writeBoards() error {
 			return err
 		}
 		if r.Float64() < o.templates {
-			if err := o.write(name+"_temp", b.Template, nil); err != nil {
-				return err
-			}
+			return o.write(name+"_temp", b.Template, nil)
 		}
+		return nil
+	})
+}
+
+// each calls f for 0 to n-1 on all processors; it ends with the first error.
+func each(n int, f func(i int) error) error {
+	var (
+		wg    sync.WaitGroup
+		next  atomic.Int64
+		mu    sync.Mutex
+		first error
+	)
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := f(i); err != nil {
+					next.Store(int64(n))
+					mu.Lock()
+					if first == nil {
+						first = err
+					}
+					mu.Unlock()
+				}
+			}
+		})
 	}
-	return nil
+	wg.Wait()
+	return first
 }
 
 func injected(file string, n int, seed uint64) (*board.Board, error) {
@@ -130,45 +159,62 @@ func injected(file string, n int, seed uint64) (*board.Board, error) {
 	return board.Inject(g, n, seed)
 }
 
-// writeLine writes frames of many short lines with other light and noise each.
-// A defect is labelled from the moment that 60 % of its box is in view.
+// writeLine writes frames of many short lines with other boards, light and
+// noise each. A defect is labelled from the moment that 60 % of its box is in
+// view.
 func (o *options) writeLine() error {
+	if err := os.MkdirAll(filepath.Join(o.out, "areas"), 0o755); err != nil {
+		return err
+	}
 	const frames = 10 // of each line
-	r := rand.New(rand.NewPCG(o.seed, 1))
-	var l *board.Line
-	for i := range o.n {
-		if i%frames == 0 {
-			cfg := board.DefaultLine()
-			cfg.Seed = r.Uint64()
-			cfg.Light, cfg.Noise = 0.6+0.6*r.Float64(), 8*r.Float64()
-			cfg.DefectRate, cfg.MaxDefects = 0.85, 8
-			var err error
-			if l, err = board.NewLine(cfg); err != nil {
-				return err
-			}
+	return each((o.n+frames-1)/frames, func(k int) error {
+		r := rand.New(rand.NewPCG(o.seed, uint64(k)))
+		cfg := board.DefaultLine()
+		cfg.Seed = r.Uint64()
+		cfg.Light, cfg.Noise = 0.6+0.6*r.Float64(), 8*r.Float64()
+		cfg.DefectRate, cfg.MaxDefects, cfg.Empty = 0.85, 8, 0.15
+		if r.IntN(2) == 0 {
+			cfg.BoardWidth, cfg.BoardHeight = 380+r.IntN(220), 380+r.IntN(220)
 		}
-		n := r.Uint64N(400)
-		g := image.NewGray(image.Rect(0, 0, l.Config().Width, l.Config().Height))
-		if err := l.Gray(n, g.Pix); err != nil {
-			return err
-		}
-		boards, err := l.Truth(n)
+		l, err := board.NewLine(cfg)
 		if err != nil {
 			return err
 		}
-		var ds []board.Defect
-		for _, b := range boards {
-			for _, d := range b.Defects {
-				if d.Visible >= 0.6 {
-					ds = append(ds, board.Defect{Class: d.Class, Box: d.Box})
-				}
+		for i := k * frames; i < min(o.n, (k+1)*frames); i++ {
+			if err := o.writeFrame(fmt.Sprintf("%06d", i), l, r.Uint64N(400)); err != nil {
+				return err
 			}
 		}
-		if err := o.write(fmt.Sprintf("%06d", i), g, ds); err != nil {
-			return err
+		return nil
+	})
+}
+
+// writeFrame writes frame n of a line.
+func (o *options) writeFrame(name string, l *board.Line, n uint64) error {
+	g := image.NewGray(image.Rect(0, 0, l.Config().Width, l.Config().Height))
+	if err := l.Gray(n, g.Pix); err != nil {
+		return err
+	}
+	boards, err := l.Truth(n)
+	if err != nil {
+		return err
+	}
+	var ds []board.Defect
+	var areas strings.Builder
+	for _, b := range boards {
+		w, h := float64(g.Rect.Dx()), float64(g.Rect.Dy())
+		a := b.Area.Inset(-board.Rim).Intersect(g.Rect)
+		fmt.Fprintf(&areas, "%.6f %.6f %.6f %.6f\n", float64(a.Min.X)/w, float64(a.Min.Y)/h, float64(a.Max.X)/w, float64(a.Max.Y)/h)
+		for _, d := range b.Defects {
+			if d.Visible >= 0.6 {
+				ds = append(ds, board.Defect{Class: d.Class, Box: d.Box})
+			}
 		}
 	}
-	return nil
+	if err := os.WriteFile(filepath.Join(o.out, "areas", name+".txt"), []byte(areas.String()), 0o644); err != nil {
+		return err
+	}
+	return o.write(name, g, ds)
 }
 
 // write stores a picture and its labels: class, centre and size in 0..1.
