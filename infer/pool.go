@@ -281,6 +281,10 @@ func (w *worker) decode(a *tensor.Answer, outputs []engine.Output, geom tensor.G
 	if r.Err != nil {
 		return r.Err
 	}
+	if r.Unfit != "" {
+		a.Status, a.Reason = vedette.StatusUnfit, r.Unfit
+		return nil
+	}
 	if w.pool.cfg.Manifest.Task == models.Classify {
 		a.Classes = &r.Classes
 		return nil

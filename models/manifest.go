@@ -165,4 +165,22 @@ type Output struct {
 	Normalized bool `yaml:"normalized,omitempty"`
 	// Softmax says that a classifier's outputs are logits.
 	Softmax bool `yaml:"softmax,omitempty"`
+	// Scene is set for a model that also says what the picture shows.
+	Scene *Scene `yaml:"scene,omitempty,flow"`
+}
+
+// Scene describes an output in which a model says what its picture, or each
+// cell of it, shows: [B, cells, classes] or [B, classes], the highest value
+// wins. Results for a picture that does not show the Fit class are "unfit",
+// with the class that it shows as the reason.
+type Scene struct {
+	// Output names the graph's output.
+	Output string `yaml:"output"`
+	// Classes in the output's order. The first one is the empty scene, which
+	// may lie round about what is fit.
+	Classes []string `yaml:"classes,flow"`
+	// Fit is the class that can be judged.
+	Fit string `yaml:"fit"`
+	// MinShare is the share of cells that must be fit; 0 means 0.1.
+	MinShare float64 `yaml:"min_share,omitempty"`
 }

@@ -33,6 +33,20 @@ labels: [open, short]
 	}
 }
 
+func TestManifestScene(t *testing.T) {
+	want := models.Manifest{Output: models.Output{Decoder: "yolox", Scene: &models.Scene{
+		Output: "scene", Classes: []string{"no_board", "board"}, Fit: "board", MinShare: 0.2,
+	}}}
+	text, err := want.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := models.ParseManifest("m.yaml", text)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v %s\n%s", err, diff, text)
+	}
+}
+
 func TestParseManifestBad(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"unknown keys", "nam: x\ninput: {widht: 3, height: 3}\n",
@@ -57,6 +71,12 @@ m.yaml:4:45: output.max_objects: must not be negative (got -1)
 m.yaml:5:12: label_set: must be coco80 or imagenet1000 (got "coco"); did you mean "coco80"?
 m.yaml:6:9: labels: give either labels or label_set, not both
 m.yaml:6:10: labels[0]: is empty`},
+		{"scene", "output:\n  scene: {output: \"\", classes: [no board], fit: board, min_share: 2}\n",
+			`m.yaml:2:19: output.scene.output: is required: the name of the graph's output
+m.yaml:2:32: output.scene.classes: must be at least two: the empty scene first, and what can be judged
+m.yaml:2:33: output.scene.classes[0]: invalid id "no board": allowed are a-z, 0-9, _ and -
+m.yaml:2:49: output.scene.fit: must be one of the classes (got "board")
+m.yaml:2:67: output.scene.min_share: must be within 0..1 (got 2)`},
 		{"not YAML", "a: [1\n", "m.yaml:1:4: sequence end token ']' not found"},
 	}
 	for _, tt := range tests {

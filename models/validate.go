@@ -119,6 +119,27 @@ func (out Output) validate(doc *strictyaml.Doc) {
 			doc.Add(fmt.Sprintf("output.strides[%d]", i), "must be within 1..%d (got %d)", maxSide, s)
 		}
 	}
+	if s := out.Scene; s != nil {
+		s.validate(doc)
+	}
+}
+
+func (s *Scene) validate(doc *strictyaml.Doc) {
+	if s.Output == "" {
+		doc.Add("output.scene.output", "is required: the name of the graph's output")
+	}
+	if len(s.Classes) < 2 {
+		doc.Add("output.scene.classes", "must be at least two: the empty scene first, and what can be judged")
+	}
+	for i, c := range s.Classes {
+		if err := vedette.CheckID(c); err != nil { // reasons are labels of metrics
+			doc.Add(fmt.Sprintf("output.scene.classes[%d]", i), "%v", err)
+		}
+	}
+	if !slices.Contains(s.Classes, s.Fit) {
+		doc.Add("output.scene.fit", "must be one of the classes (got %s)", strictyaml.Quote(s.Fit))
+	}
+	checkUnit(doc, "output.scene.min_share", s.MinShare)
 }
 
 // checkEnum passes the empty value, which stands for the default.

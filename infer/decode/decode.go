@@ -46,6 +46,9 @@ type Result struct {
 	Objects []vedette.Object
 	// Classes of a classifier, best first.
 	Classes []vedette.Class
+	// Unfit says why the picture cannot be judged, where the model can tell
+	// ([models.Scene]); empty: it can. Objects and Classes then mean nothing.
+	Unfit string
 	// Err says why this picture has no answer; it wraps [ErrNotFinite] or
 	// [ErrNotProbability]. The other pictures of the batch are not affected.
 	Err error
@@ -67,6 +70,9 @@ type Decoder interface {
 // New returns the decoder that m.Output.Decoder names, for a model with these
 // outputs. It checks that the decoder can read them and that the labels fit.
 func New(m models.Manifest, outputs []Info) (Decoder, error) {
+	if m.Output.Scene != nil {
+		return newScene(m, outputs)
+	}
 	k, ok := kindByName(m.Output.Decoder)
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no decoder %q; outputs found: %s; decoders: %s",
