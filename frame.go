@@ -34,6 +34,9 @@ type Frame struct {
 	// Unreadable marks an item that could not be decoded (a corrupt image in a
 	// folder): it has a seq but no picture; Reason says why.
 	Unreadable bool `json:"unreadable,omitempty"`
+	// Overflow marks a frame of a lossless live camera that was captured while
+	// nothing had room for its picture: it has a seq but no picture.
+	Overflow bool `json:"overflow,omitempty"`
 
 	CaptureTime Time    `json:"capture_time"`
 	Clock       Clock   `json:"clock"`

@@ -26,6 +26,9 @@ type entry struct {
 	still bool
 }
 
+// blank says that the frame has no picture.
+func (e *entry) blank() bool { return e.frame.Unreadable || e.frame.Overflow }
+
 // release says that one lane no longer needs the pixels.
 func (e *entry) release() {
 	if e.refs.Add(-1) == 0 {
@@ -96,6 +99,11 @@ func newCamera(o *Owner, cfg CameraConfig) (*camera, error) {
 		if err != nil {
 			return nil, fmt.Errorf("camera %s: model %s: %w", cfg.ID, d.Model, err)
 		}
+		if cfg.Spool {
+			if err := l.openSpool(o.ctx, o.deps.Spool); err != nil {
+				return nil, fmt.Errorf("camera %s: model %s: %w", cfg.ID, d.Model, err)
+			}
+		}
 		c.lanes = append(c.lanes, l)
 	}
 	c.resume()
@@ -106,7 +114,7 @@ func newCamera(o *Owner, cfg CameraConfig) (*camera, error) {
 // with the first frame that some model has no result for.
 func (c *camera) resume() {
 	for _, l := range c.lanes {
-		c.epoch = max(c.epoch, l.resume.Epoch) // epochs sort by time
+		c.epoch = max(c.epoch, l.taken.Epoch) // epochs sort by time
 	}
 	if c.epoch == "" {
 		return
@@ -114,8 +122,8 @@ func (c *camera) resume() {
 	c.resumed = true
 	for i, l := range c.lanes {
 		next := uint64(0)
-		if l.resume.Epoch == c.epoch {
-			next = l.resume.Seq + 1
+		if l.taken.Epoch == c.epoch {
+			next = l.taken.Seq + 1
 		}
 		if i == 0 || next < c.next {
 			c.next = next
@@ -124,14 +132,23 @@ func (c *camera) resume() {
 }
 
 func (c *camera) start() {
-	var wg sync.WaitGroup
+	var wg, trimming sync.WaitGroup
+	ended := make(chan struct{})
 	for _, l := range c.lanes {
-		wg.Go(l.run)
+		if l.spool == nil {
+			wg.Go(l.run)
+		} else {
+			wg.Go(l.fillSpool)
+			wg.Go(l.sendSpooled)
+			trimming.Go(func() { l.trimSpool(ended) })
+		}
 		wg.Go(l.publish)
 	}
 	wg.Go(c.run)
 	go func() {
 		wg.Wait()
+		close(ended)
+		trimming.Wait()
 		close(c.done)
 	}()
 }
@@ -249,7 +266,7 @@ func (c *camera) run() {
 			c.drop(e, DropShutdown)
 			continue
 		}
-		if (c.gate != nil || c.fit != nil) && !e.frame.Unreadable {
+		if (c.gate != nil || c.fit != nil) && !e.blank() {
 			c.judge(pics, e)
 		}
 		for _, l := range c.lanes {

@@ -22,16 +22,26 @@ type lane struct {
 	model   *modelState
 	tf      *Transform
 	account account
-	resume  Place // of the last result that an earlier owner published
+	// published is the last result of an earlier owner, taken the last frame
+	// that needs not come again: the same, or what lies in the spool behind it.
+	published, taken Place
 
 	in    chan *entry  // like camera.in: one slot, or a short queue
 	order chan *ticket // in frame order
-	pics  Pictures     // only run uses it
+	pics  Pictures     // only the goroutine that makes tensors uses it
+
+	// Only where lossless frames are spooled.
+	spool   SpoolLog
+	backlog *backlog
+	trim    chan uint64 // holds the newest entry whose result is safe
+	// Only fillSpool uses these.
+	lateGap  map[string]uint64
+	troubled bool
 
 	// Only offer uses these.
 	offerGap   map[string]uint64
 	offerEpoch string
-	resumed    bool // a frame behind resume has come
+	resumed    bool // a frame behind taken has come
 	nextDue    time.Time
 }
 
@@ -40,6 +50,7 @@ type ticket struct {
 	frame   *vedette.Frame
 	gap     map[string]uint64
 	release func() // under every: the frame is dealt with
+	spoolID uint64 // of its entry in the spool; 0: none
 	dropped string // reason, when there is nothing to publish
 	det     *vedette.Detection
 	picture *Picture // evidence, where asked for
@@ -56,8 +67,9 @@ func newLane(c *camera, cfg DetectConfig, m *modelState) (*lane, error) {
 	l := &lane{
 		camera: c, cfg: cfg, model: m, tf: tf,
 		in: make(chan *entry, 1), order: make(chan *ticket, orderQueue),
-		resume: c.cfg.Resume[m.cfg.Ref.Name],
+		published: c.cfg.Resume[m.cfg.Ref.Name],
 	}
+	l.taken = l.published
 	obs, name := c.owner.deps.Observer, m.cfg.Ref.Name
 	l.account.entered = func(n uint64) { obs.Captured(c.cfg.ID, name, n) }
 	l.account.left = func(result, reason string, n uint64) { obs.Frames(c.cfg.ID, name, result, reason, n) }
@@ -79,7 +91,7 @@ func (l *lane) offer(shared *entry) {
 	if l.stored(&e) {
 		return
 	}
-	if e.unfit == "" && !e.frame.Unreadable {
+	if e.unfit == "" && !e.blank() {
 		switch {
 		case !l.due(e.frame.CaptureTime.Time):
 			l.skip(&e, outDropped, DropSampled)
@@ -102,13 +114,13 @@ func (l *lane) offer(shared *entry) {
 	l.in <- &e
 }
 
-// stored leaves out a frame whose result an earlier owner published, and trims
+// stored leaves out a frame that an earlier owner published or spooled, and trims
 // the gap of the first one behind it.
 func (l *lane) stored(e *entry) bool {
-	if e.frame.Epoch != l.resume.Epoch {
+	if e.frame.Epoch != l.taken.Epoch {
 		return false
 	}
-	if e.frame.Seq <= l.resume.Seq {
+	if e.frame.Seq <= l.taken.Seq {
 		e.release()
 		l.account.leave(outDropped, DropStored, 1)
 		return true
@@ -119,7 +131,7 @@ func (l *lane) stored(e *entry) bool {
 		for _, n := range e.gap {
 			missing += n
 		}
-		if want := e.frame.Seq - l.resume.Seq - 1; missing != want {
+		if want := e.frame.Seq - l.taken.Seq - 1; missing != want {
 			e.gap = addGap(nil, DropRestart, want)
 		}
 	}
@@ -167,7 +179,7 @@ func (l *lane) run() {
 	defer l.camera.owner.closePictures(l.pics)
 	ctx := l.camera.owner.ctx
 	for e := range l.in {
-		if e.unfit != "" || e.frame.Unreadable {
+		if e.unfit != "" || e.blank() {
 			l.refuse(e)
 			continue
 		}
@@ -176,7 +188,7 @@ func (l *lane) run() {
 			continue
 		}
 		e = l.newest(e)
-		if e.unfit != "" || e.frame.Unreadable {
+		if e.unfit != "" || e.blank() {
 			l.model.credits.release()
 			l.refuse(e)
 			continue
@@ -209,10 +221,13 @@ func (l *lane) newest(e *entry) *entry {
 func (l *lane) refuse(e *entry) {
 	t := l.ticket(e)
 	l.looked(e)
-	if e.frame.Unreadable {
+	switch {
+	case e.frame.Unreadable:
 		t.fail("unreadable", e.frame.Reason)
-	} else {
-		t.out, t.why, t.det.Status, t.det.Reason = outUnfit, e.unfit, vedette.StatusUnfit, e.unfit
+	case e.frame.Overflow:
+		t.fail(FailedSpoolFull, FailedSpoolFull)
+	default:
+		t.unfit(e.unfit)
 	}
 	close(t.done)
 	l.order <- t
@@ -224,7 +239,8 @@ func (l *lane) send(ctx context.Context, e *entry) {
 	t := l.ticket(e)
 	l.order <- t
 	body := l.model.pool.Get().(*[]byte)
-	geom, err := l.transform(*body, e.frame, t)
+	geom, picture, err := l.transform(*body, e.frame)
+	t.picture = picture
 	l.looked(e)
 	if err != nil {
 		l.model.pool.Put(body)
@@ -263,23 +279,23 @@ func (l *lane) looked(e *entry) {
 var errOverwritten = errors.New("overwritten before it was read")
 
 // transform makes the tensor, and the evidence where it is asked for.
-func (l *lane) transform(dst []byte, f *vedette.Frame, t *ticket) (tensor.Geometry, error) {
+func (l *lane) transform(dst []byte, f *vedette.Frame) (geom tensor.Geometry, evidence *Picture, err error) {
 	data, err := l.pics.View(f.Ref)
 	if err != nil {
 		if !l.pics.Valid(f.Ref) {
-			return tensor.Geometry{}, errOverwritten
+			err = errOverwritten
 		}
-		return tensor.Geometry{}, err
+		return geom, nil, err
 	}
-	geom, err := l.tf.Apply(dst, pictureOf(f, data))
+	geom, err = l.tf.Apply(dst, pictureOf(f, data))
 	if l.camera.cfg.Evidence {
 		pic := pictureOf(f, slices.Clone(data))
-		t.picture = &pic
+		evidence = &pic
 	}
 	if !l.pics.Valid(f.Ref) {
-		return tensor.Geometry{}, errOverwritten
+		return geom, nil, errOverwritten
 	}
-	return geom, err
+	return geom, evidence, err
 }
 
 func (l *lane) ticket(e *entry) *ticket {
@@ -301,4 +317,9 @@ func (l *lane) ticket(e *entry) *ticket {
 // fail makes the frame's result "failed"; why is its class, reason the text.
 func (t *ticket) fail(why, reason string) {
 	t.out, t.why, t.det.Status, t.det.Reason = outFailed, why, vedette.StatusFailed, reason
+}
+
+// unfit makes the frame's result "unfit", for this reason.
+func (t *ticket) unfit(why string) {
+	t.out, t.why, t.det.Status, t.det.Reason = outUnfit, why, vedette.StatusUnfit, why
 }

@@ -106,6 +106,10 @@ type CameraConfig struct {
 	// Resume says, by model, which result was the last that an earlier owner of
 	// this camera published. This one goes on behind it.
 	Resume map[string]Place
+	// Spool keeps lossless frames on disk ([OwnerDeps].Spool) until their results
+	// are stored, and releases their pixels as soon as they are there. It is for
+	// live cameras: a file can be read again.
+	Spool bool
 }
 
 // Place is a frame's place among those of its camera.
@@ -126,7 +130,9 @@ type OwnerDeps struct {
 	// Evidence, when set, receives the picture of each result of the cameras
 	// that ask for it, in order, before the result is published. It owns pic.
 	Evidence func(d *vedette.Detection, pic Picture)
-	Now      func() time.Time
+	// Spool is needed where a camera asks for it.
+	Spool Spool
+	Now   func() time.Time
 }
 
 // Owner is the one writer of its cameras' detections: it takes frames, decides

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -106,18 +107,30 @@ type rig struct {
 	released sync.Map
 	count    int
 	delivery preprocess.Delivery
+	resume   preprocess.Place
 }
 
 func newRig(t *testing.T, cfg preprocess.CameraConfig, credits int, answer func(*tensor.Request) (*tensor.Answer, time.Duration, error)) *rig {
 	t.Helper()
-	r := &rig{delivery: cfg.Delivery, pictures: &pictures{lost: map[uint64]bool{}}, workers: &workers{answer: answer}, writer: &writer{}}
+	return newRigOn(t, nil, cfg, credits, answer)
+}
+
+// newSpooledRig owns a lossless camera with a spool.
+func newSpooledRig(t *testing.T, s *spool, resume map[string]preprocess.Place, answer func(*tensor.Request) (*tensor.Answer, time.Duration, error)) *rig {
+	t.Helper()
+	return newRigOn(t, s, preprocess.CameraConfig{Delivery: preprocess.Every, Spool: true, Resume: resume}, 2, answer)
+}
+
+func newRigOn(t *testing.T, spool preprocess.Spool, cfg preprocess.CameraConfig, credits int, answer func(*tensor.Request) (*tensor.Answer, time.Duration, error)) *rig {
+	t.Helper()
+	r := &rig{delivery: cfg.Delivery, resume: cfg.Resume["m"], pictures: &pictures{lost: map[uint64]bool{}}, workers: &workers{answer: answer}, writer: &writer{}}
 	var err error
 	r.owner, err = preprocess.NewOwner([]preprocess.ModelConfig{{
 		Ref:     vedette.ModelRef{Name: "m", SHA256: "abc"},
 		Input:   models.Input{Width: 4, Height: 4, Layout: models.NCHW, Color: models.BGR, Resize: models.Stretch, Interpolation: models.Nearest, Type: models.Float32, Scale: 1},
 		Credits: credits,
 	}}, preprocess.OwnerDeps{
-		Log: slog.New(slog.DiscardHandler), Pictures: func() preprocess.Pictures { return r.pictures }, Workers: r.workers, Writer: r.writer, Observer: observer{},
+		Log: slog.New(slog.DiscardHandler), Pictures: func() preprocess.Pictures { return r.pictures }, Workers: r.workers, Writer: r.writer, Observer: observer{}, Spool: spool,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +164,19 @@ func (r *rig) deliver(t *testing.T, f *vedette.Frame) {
 	})
 }
 
+// results are those that were written so far.
+func (r *rig) results() []*vedette.Detection {
+	r.writer.mu.Lock()
+	defer r.writer.mu.Unlock()
+	return slices.Clone(r.writer.out)
+}
+
+// freed is how many deliveries were released.
+func (r *rig) freed() (n int) {
+	r.released.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
 // finish drains the owner and checks what always holds.
 func (r *rig) finish(t *testing.T) preprocess.Counts {
 	t.Helper()
@@ -161,8 +187,7 @@ func (r *rig) finish(t *testing.T) preprocess.Counts {
 	if c.Balance() != 0 || c.InFlight != 0 {
 		t.Errorf("account does not close: %+v, balance %d", c, c.Balance())
 	}
-	released := 0
-	r.released.Range(func(any, any) bool { released++; return true })
+	released := r.freed()
 	// What a stop finds unfinished stays with the sender of lossless frames.
 	kept := 0
 	if r.delivery == preprocess.Every {
@@ -179,7 +204,10 @@ func (r *rig) finish(t *testing.T) preprocess.Counts {
 // accounts for every frame between two results.
 func (r *rig) checkOrder(t *testing.T) {
 	t.Helper()
-	epoch, prev := "", int64(-1)
+	epoch, prev := r.resume.Epoch, int64(r.resume.Seq)
+	if epoch == "" {
+		prev = -1
+	}
 	for _, d := range r.writer.out {
 		if d.Epoch != epoch {
 			epoch, prev = d.Epoch, -1

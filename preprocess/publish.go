@@ -12,8 +12,9 @@ import (
 // published before, so it fills PrevSeq and GapBefore.
 func (l *lane) publish() {
 	var (
-		epoch   = l.resume.Epoch
-		prev    = int64(l.resume.Seq)
+		epoch   = l.published.Epoch
+		prev    = int64(l.published.Seq)
+		kept    bool // a frame stays for the next owner, and so does all behind it
 		gap     map[string]uint64
 		written sync.WaitGroup
 	)
@@ -25,12 +26,14 @@ func (l *lane) publish() {
 		for r, n := range t.gap {
 			gap = addGap(gap, r, n)
 		}
+		if kept = kept || (t.dropped != "" && l.camera.keeps(t.dropped)); kept {
+			l.account.leave(outDropped, DropShutdown, 1)
+			continue
+		}
 		if t.dropped != "" {
 			gap = addGap(gap, t.dropped, 1)
 			l.account.leave(outDropped, t.dropped, 1)
-			if !l.camera.keeps(t.dropped) {
-				t.release()
-			}
+			t.release()
 			continue
 		}
 		d := t.det
@@ -64,6 +67,7 @@ func (l *lane) write(t *ticket, finished func()) {
 			l.account.leave(outDropped, DropUnpublished, 1)
 			if l.camera.owner.ctx.Err() == nil {
 				t.release() // refused for good
+				l.safe(t.spoolID)
 			}
 			return
 		}
@@ -71,5 +75,6 @@ func (l *lane) write(t *ticket, finished func()) {
 		deps.Observer.Latency(d.Camera, d.Model.Name, latency)
 		l.account.leave(t.out, t.why, 1)
 		t.release()
+		l.safe(t.spoolID)
 	})
 }

@@ -1,0 +1,448 @@
+package preprocess
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/tensor"
+)
+
+// ErrSpoolFull says that a spool has no room for another tensor.
+var ErrSpoolFull = errors.New("the spool is full")
+
+// FailedSpoolFull is the reason of the results of frames that came while the
+// spool was full.
+const FailedSpoolFull = "spool_full"
+
+// Spool keeps, on disk, what inference needs of the lossless frames of live
+// cameras, which cannot be captured again. It is safe for concurrent use.
+type Spool interface {
+	// Open returns the log of one camera and model, and what an earlier owner
+	// left in it, in order.
+	Open(ctx context.Context, camera, model string) (SpoolLog, []SpoolEntry, error)
+}
+
+// SpoolLog is the log of one camera and model. Append is called by one
+// goroutine, Read by another.
+type SpoolLog interface {
+	// Append writes an entry behind the others and returns when it is safe. The
+	// error wraps [ErrSpoolFull] if there is no room for the body; an entry
+	// without one needs next to none.
+	Append(ctx context.Context, header, body []byte) (id uint64, err error)
+	// Read returns the body of an entry.
+	Read(ctx context.Context, id uint64) ([]byte, error)
+	// Trim removes everything up to an entry.
+	Trim(ctx context.Context, id uint64) error
+}
+
+// SpoolEntry is what was appended under an id; ids ascend.
+type SpoolEntry struct {
+	ID     uint64
+	Header []byte
+}
+
+// spoolHeader is a frame in the spool; its body is the tensor, or nothing when
+// Unfit or Failed says why there is none.
+type spoolHeader struct {
+	Frame    *vedette.Frame    `json:"frame"`
+	Gap      map[string]uint64 `json:"gap,omitempty"`
+	SHA256   string            `json:"sha256"` // of the model
+	Geometry tensor.Geometry   `json:"geometry"`
+	Prepared float64           `json:"preprocess_ms"`
+	Unfit    string            `json:"unfit,omitempty"`
+	// Failed is the class of a failure, Reason its text.
+	Failed string `json:"failed,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// spooled is a frame that waits for inference. Its body is in memory while
+// there is room for it.
+type spooled struct {
+	spoolHeader
+	id      uint64 // 0: only in memory
+	body    *[]byte
+	picture *Picture // evidence, only in memory
+}
+
+// Sizes and times of a spooled lane.
+const (
+	// spoolAhead is how many tensors of a lane are kept in memory besides the
+	// disk, so that a lane that keeps up need not read them back.
+	spoolAhead = 8
+	// spoolPause is how soon a spool that cannot be reached is tried again.
+	spoolPause = 250 * time.Millisecond
+	// trimEvery bounds how often the spool is told what is done.
+	trimEvery = 200 * time.Millisecond
+)
+
+// backlog is the queue between a lane's spooling and its sending.
+type backlog struct {
+	mu       sync.Mutex
+	items    []*spooled
+	inMemory int
+	closed   bool
+	more     chan struct{} // holds a token when there may be something to take
+	less     chan struct{} // holds a token when something was taken
+}
+
+func newBacklog() *backlog {
+	return &backlog{more: make(chan struct{}, 1), less: make(chan struct{}, 1)}
+}
+
+// room reports whether another body may stay in memory.
+func (b *backlog) room() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.inMemory < spoolAhead
+}
+
+// awaitRoom waits until another body may stay in memory, or ctx ends.
+func (b *backlog) awaitRoom(ctx context.Context) {
+	for !b.room() {
+		select {
+		case <-b.less:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (b *backlog) put(s *spooled) {
+	b.mu.Lock()
+	b.items = append(b.items, s)
+	if s.body != nil {
+		b.inMemory++
+	}
+	b.mu.Unlock()
+	wake(b.more)
+}
+
+// close says that nothing more comes.
+func (b *backlog) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	wake(b.more)
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for the next frame; nil when there will be none, or ctx ends.
+func (b *backlog) take(ctx context.Context) *spooled {
+	for {
+		b.mu.Lock()
+		if len(b.items) > 0 {
+			s := b.items[0]
+			b.items[0] = nil
+			b.items = b.items[1:]
+			if s.body != nil {
+				b.inMemory--
+			}
+			b.mu.Unlock()
+			wake(b.less)
+			return s
+		}
+		closed := b.closed
+		b.mu.Unlock()
+		if closed {
+			return nil
+		}
+		select {
+		case <-b.more:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// waiting is how many frames wait.
+func (b *backlog) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.items)
+}
+
+// openSpool takes over what an earlier owner of the lane left: it goes on
+// behind it with what comes.
+func (l *lane) openSpool(ctx context.Context, spool Spool) error {
+	log, left, err := spool.Open(ctx, l.camera.cfg.ID, l.model.cfg.Ref.Name)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	l.spool, l.backlog, l.trim = log, newBacklog(), make(chan uint64, 1)
+	done := uint64(0)
+	for _, entry := range left {
+		s := &spooled{id: entry.ID}
+		if err := json.Unmarshal(entry.Header, &s.spoolHeader); err != nil || s.Frame == nil {
+			return fmt.Errorf("spool of camera %s, model %s: entry %d cannot be read: %w", l.camera.cfg.ID, l.model.cfg.Ref.Name, entry.ID, err)
+		}
+		f := s.Frame
+		if f.Epoch < l.taken.Epoch || (f.Epoch == l.taken.Epoch && f.Seq <= l.taken.Seq) {
+			done = entry.ID // its result is stored, or it is here twice
+			continue
+		}
+		l.taken = Place{Epoch: f.Epoch, Seq: f.Seq}
+		l.account.enter(1)
+		l.backlog.put(s)
+	}
+	if done > 0 {
+		l.trim <- done
+	}
+	if n := l.backlog.waiting(); n > 0 {
+		l.camera.owner.deps.Log.Info("going on with what an earlier owner left in the spool", "camera", l.camera.cfg.ID, "model", l.model.cfg.Ref.Name, "frames", n)
+	}
+	return nil
+}
+
+// fillSpool writes every offered frame to the spool and only then lets go of
+// its pixels: from there on it is safe.
+func (l *lane) fillSpool() {
+	defer l.backlog.close()
+	l.pics = l.camera.owner.openPictures()
+	defer l.camera.owner.closePictures(l.pics)
+	ctx := l.camera.owner.ctx
+	for e := range l.in {
+		if ctx.Err() != nil {
+			l.drop(e, DropShutdown)
+			continue
+		}
+		s := l.prepare(e)
+		if s == nil {
+			l.drop(e, DropOverwritten)
+			l.lateGap = addGap(e.gap, DropOverwritten, 1)
+			continue
+		}
+		if !l.append(ctx, s) {
+			l.drop(e, DropShutdown)
+			continue
+		}
+		e.release()
+		l.backlog.put(s)
+	}
+}
+
+// prepare makes what is written of e; nil if its pixels are gone.
+func (l *lane) prepare(e *entry) *spooled {
+	s := &spooled{spoolHeader: spoolHeader{Frame: e.frame, Gap: e.gap, SHA256: l.model.cfg.Ref.SHA256, Unfit: e.unfit}}
+	for r, n := range l.lateGap {
+		s.Gap = addGap(s.Gap, r, n)
+	}
+	l.lateGap = nil
+	switch {
+	case e.frame.Overflow:
+		s.Failed, s.Reason = FailedSpoolFull, FailedSpoolFull
+		return s
+	case e.frame.Unreadable:
+		s.Failed, s.Reason = "unreadable", e.frame.Reason
+		return s
+	case e.unfit != "":
+		return s
+	}
+	began := time.Now()
+	body := l.model.pool.Get().(*[]byte)
+	geom, picture, err := l.transform(*body, e.frame)
+	if errors.Is(err, errOverwritten) {
+		l.model.pool.Put(body)
+		return nil
+	}
+	took := time.Since(began)
+	l.camera.owner.deps.Observer.Stage("preprocess", l.camera.cfg.ID, l.model.cfg.Ref.Name, took)
+	s.Geometry, s.Prepared, s.picture = geom, vedette.Millis(took), picture
+	if err != nil {
+		l.model.pool.Put(body)
+		s.Failed, s.Reason = "preprocess", err.Error()
+		return s
+	}
+	s.body = body
+	return s
+}
+
+// append writes s, and tries for as long as the spool cannot be reached. A
+// frame for which there is no room is noted without its tensor: it has failed.
+// It returns false when ctx ends first.
+func (l *lane) append(ctx context.Context, s *spooled) bool {
+	for {
+		header, err := json.Marshal(&s.spoolHeader)
+		if err == nil {
+			var body []byte
+			if s.body != nil {
+				body = *s.body
+			}
+			began := time.Now()
+			s.id, err = l.spool.Append(ctx, header, body)
+			l.camera.owner.deps.Observer.Stage("spool", l.camera.cfg.ID, l.model.cfg.Ref.Name, time.Since(began))
+		}
+		switch {
+		case err == nil:
+			l.complain(nil)
+			switch {
+			case s.picture != nil: // evidence is in memory only
+				l.backlog.awaitRoom(ctx)
+			case s.body != nil && !l.backlog.room():
+				l.model.pool.Put(s.body)
+				s.body = nil // it is read back when its turn comes
+			}
+			return true
+		case errors.Is(err, ErrSpoolFull) && s.body != nil:
+			l.complain(err)
+			l.model.pool.Put(s.body)
+			s.body, s.picture, s.Failed, s.Reason = nil, nil, FailedSpoolFull, FailedSpoolFull
+			continue
+		}
+		l.complain(err)
+		select {
+		case <-time.After(spoolPause):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// complain logs the begin and the end of a trouble of the spool.
+func (l *lane) complain(err error) {
+	log := l.camera.owner.deps.Log.With("camera", l.camera.cfg.ID, "model", l.model.cfg.Ref.Name)
+	switch {
+	case err != nil && !l.troubled:
+		log.Error("frames cannot be spooled", "error", err)
+	case err == nil && l.troubled:
+		log.Info("frames are spooled again")
+	}
+	l.troubled = err != nil
+}
+
+// sendSpooled turns what is in the backlog into requests, in order. When the
+// owner stops, the rest stays in the spool for the next one.
+func (l *lane) sendSpooled() {
+	defer close(l.order)
+	ctx := l.camera.owner.ctx
+	for {
+		s := l.backlog.take(ctx)
+		if s == nil || !l.sendOne(ctx, s) {
+			if s != nil {
+				l.leave(s)
+			}
+			break
+		}
+	}
+	for s := l.backlog.take(context.Background()); s != nil; s = l.backlog.take(context.Background()) {
+		l.leave(s)
+	}
+}
+
+// sendOne gives the next frame its ticket; false when the owner stops first.
+func (l *lane) sendOne(ctx context.Context, s *spooled) bool {
+	t := l.ticket(&entry{frame: s.Frame, gap: s.Gap})
+	t.spoolID, t.release, t.picture = s.id, func() {}, s.picture
+	t.det.Timing.Preprocess = s.Prepared
+	switch {
+	case s.Unfit != "":
+		t.unfit(s.Unfit)
+	case s.Failed != "":
+		t.fail(s.Failed, s.Reason)
+	case s.SHA256 != l.model.cfg.Ref.SHA256:
+		t.fail("model", fmt.Sprintf("the frame was prepared for model %.12s…, which was replaced", s.SHA256))
+	default:
+		return l.sendTensor(ctx, s, t)
+	}
+	close(t.done)
+	l.order <- t
+	return true
+}
+
+// sendTensor gives s to a worker; false when the owner stops first.
+func (l *lane) sendTensor(ctx context.Context, s *spooled, t *ticket) bool {
+	if l.model.credits.acquire(ctx) != nil {
+		return false
+	}
+	body := s.body
+	for body == nil {
+		data, err := l.spool.Read(ctx, s.id)
+		switch {
+		case err == nil && len(data) == l.model.bytes:
+			body = &data
+		case err == nil:
+			l.model.credits.release()
+			t.fail("spool", fmt.Sprintf("the spool has %d bytes of it, want %d", len(data), l.model.bytes))
+			close(t.done)
+			l.order <- t
+			return true
+		default:
+			l.complain(err)
+			select {
+			case <-time.After(spoolPause):
+			case <-ctx.Done():
+				l.model.credits.release()
+				return false
+			}
+		}
+	}
+	l.order <- t
+	r := &request{lane: l, ticket: t, body: body, req: &tensor.Request{
+		Camera: s.Frame.Camera, Epoch: s.Frame.Epoch, Seq: s.Frame.Seq, SHA256: s.SHA256, Geometry: s.Geometry,
+	}}
+	r.send(ctx)
+	return true
+}
+
+// leave takes a frame out of the account that stays in the spool for the next
+// owner.
+func (l *lane) leave(s *spooled) {
+	l.account.leave(outDropped, DropShutdown, 1)
+	if s.body != nil {
+		l.model.pool.Put(s.body)
+	}
+}
+
+// safe notes that the results of all entries up to id are stored.
+func (l *lane) safe(id uint64) {
+	if l.spool == nil || id == 0 {
+		return
+	}
+	for {
+		select {
+		case l.trim <- id:
+			return
+		case old := <-l.trim:
+			id = max(id, old)
+		}
+	}
+}
+
+// trimSpool removes what is done, until the lane ends.
+func (l *lane) trimSpool(ended <-chan struct{}) {
+	trim := func(id uint64) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := l.spool.Trim(ctx, id); err != nil {
+			// No loss: what stays is skipped, and goes with the next trimming.
+			l.camera.owner.deps.Log.Debug("spool not trimmed", "camera", l.camera.cfg.ID, "error", err)
+		}
+	}
+	for {
+		select {
+		case id := <-l.trim:
+			trim(id)
+		case <-ended:
+			select {
+			case id := <-l.trim:
+				trim(id)
+			default:
+			}
+			return
+		}
+		select {
+		case <-time.After(trimEvery):
+		case <-ended:
+		}
+	}
+}

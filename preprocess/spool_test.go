@@ -1,0 +1,251 @@
+//go:build cv
+
+package preprocess_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/tensor"
+	"github.com/vedette-io/vedette/preprocess"
+)
+
+// spool is a disk in memory, which owners come and go over.
+type spool struct {
+	mu      sync.Mutex
+	next    uint64
+	entries []preprocess.SpoolEntry
+	bodies  map[uint64][]byte
+	room    int // bodies; 0: any number
+	away    bool
+	reads   int
+}
+
+func (s *spool) Open(context.Context, string, string) (preprocess.SpoolLog, []preprocess.SpoolEntry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s, slices.Clone(s.entries), nil
+}
+
+func (s *spool) Append(_ context.Context, header, body []byte) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.away:
+		return 0, errors.New("nobody there")
+	case s.room > 0 && len(body) > 0 && len(s.bodies) >= s.room:
+		return 0, fmt.Errorf("%w: %d tensors", preprocess.ErrSpoolFull, len(s.bodies))
+	}
+	s.next++
+	s.entries = append(s.entries, preprocess.SpoolEntry{ID: s.next, Header: slices.Clone(header)})
+	if len(body) > 0 {
+		s.bodies[s.next] = slices.Clone(body)
+	}
+	return s.next, nil
+}
+
+func (s *spool) Read(_ context.Context, id uint64) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	b, ok := s.bodies[id]
+	if !ok {
+		return nil, fmt.Errorf("no entry %d", id)
+	}
+	return b, nil
+}
+
+func (s *spool) Trim(_ context.Context, id uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries = slices.DeleteFunc(s.entries, func(e preprocess.SpoolEntry) bool { return e.ID <= id })
+	for k := range s.bodies {
+		if k <= id {
+			delete(s.bodies, k)
+		}
+	}
+	return nil
+}
+
+func (s *spool) left() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.entries)
+}
+
+func (s *spool) set(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+func newSpool() *spool { return &spool{bodies: map[uint64][]byte{}} }
+
+func slow(d time.Duration) func(*tensor.Request) (*tensor.Answer, time.Duration, error) {
+	return func(*tensor.Request) (*tensor.Answer, time.Duration, error) { return okAnswer(), d, nil }
+}
+
+// checkSpooled compares the results of all owners with the frames 0 to n-1 of
+// one epoch: each once, in order, each naming the one before it.
+func checkSpooled(t *testing.T, n int, results ...[]*vedette.Detection) {
+	t.Helper()
+	seq := uint64(0)
+	for _, d := range slices.Concat(results...) {
+		if d.Seq != seq || d.PrevSeq != int64(seq)-1 || len(d.GapBefore) != 0 {
+			t.Errorf("result of frame %d (prev_seq %d, gap_before %v), want that of %d", d.Seq, d.PrevSeq, d.GapBefore, seq)
+		}
+		seq = d.Seq + 1
+	}
+	if seq != uint64(n) {
+		t.Errorf("results up to frame %d, want %d", int(seq)-1, n-1)
+	}
+}
+
+// A frame's pixels are free as soon as it is in the spool, however long its
+// turn takes, and what does not fit in memory is read back.
+func TestSpoolFreesPixels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool()
+		r := newSpooledRig(t, s, nil, slow(time.Second))
+		for seq := range uint64(40) {
+			r.deliver(t, r.frame("e1", seq))
+		}
+		time.Sleep(100 * time.Millisecond)
+		if n := r.freed(); n != 40 {
+			t.Errorf("%d of 40 pictures are free", n)
+		}
+		if len(r.results()) != 0 || s.left() != 40 {
+			t.Errorf("%d results and %d entries before any answer", len(r.results()), s.left())
+		}
+		r.finish(t)
+		checkSpooled(t, 40, r.writer.out)
+		if s.left() != 0 {
+			t.Errorf("%d entries stay in the spool", s.left())
+		}
+		if s.reads == 0 || s.reads > 32 {
+			t.Errorf("%d tensors were read back", s.reads)
+		}
+	})
+}
+
+// An owner that is cut off leaves the rest to the next one, wherever it was.
+func TestSpoolOutlivesItsOwner(t *testing.T) {
+	for _, after := range []time.Duration{0, 50 * time.Millisecond, 1550 * time.Millisecond, 7 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool()
+			first := newSpooledRig(t, s, nil, slow(300*time.Millisecond))
+			for seq := range uint64(20) {
+				first.deliver(t, first.frame("e1", seq))
+			}
+			time.Sleep(after)
+			stop, cancel := context.WithCancel(t.Context())
+			cancel() // it is not waited for
+			_ = first.owner.Close(stop)
+			time.Sleep(time.Second) // answers under way come to nothing, or are stored
+			out := first.results()
+			resume := map[string]preprocess.Place{}
+			if n := len(out); n > 0 {
+				resume["m"] = preprocess.Place{Epoch: "e1", Seq: out[n-1].Seq}
+			}
+			second := newSpooledRig(t, s, resume, slow(10*time.Millisecond))
+			for seq := range uint64(25) { // the sender does not know what was taken
+				second.deliver(t, second.frame("e1", seq))
+			}
+			second.finish(t)
+			checkSpooled(t, 25, out, second.writer.out)
+			if c := second.owner.Accounts()["cam"]["m"]; c.Balance() != 0 || c.InFlight != 0 || c.Inferred != uint64(25-len(out)) {
+				t.Errorf("account %+v", c)
+			}
+			if s.left() != 0 {
+				t.Errorf("%d entries stay in the spool", s.left())
+			}
+		})
+	}
+}
+
+// While the spool is full each frame fails with that reason, in its place.
+func TestSpoolFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool()
+		s.room = 5
+		r := newSpooledRig(t, s, nil, slow(time.Second))
+		for seq := range uint64(8) {
+			r.deliver(t, r.frame("e1", seq))
+		}
+		over := r.frame("e1", 8)
+		over.Overflow = true
+		r.deliver(t, over)
+		time.Sleep(20 * time.Second)
+		r.deliver(t, r.frame("e1", 9))
+		r.finish(t)
+		checkSpooled(t, 10, r.writer.out)
+		for _, d := range r.writer.out {
+			full := d.Seq >= 5 && d.Seq <= 8
+			if full != (d.Status == vedette.StatusFailed && d.Reason == preprocess.FailedSpoolFull && d.Objects == nil) {
+				t.Errorf("frame %d: %s %q", d.Seq, d.Status, d.Reason)
+			}
+		}
+		if c := r.owner.Accounts()["cam"]["m"]; c.Failed != 4 || c.Inferred != 6 || c.Balance() != 0 {
+			t.Errorf("account %+v", c)
+		}
+	})
+}
+
+// A spool that cannot be reached holds frames up, and loses none.
+func TestSpoolAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool()
+		s.away = true
+		r := newSpooledRig(t, s, nil, slow(time.Millisecond))
+		for seq := range uint64(10) {
+			r.deliver(t, r.frame("e1", seq))
+		}
+		time.Sleep(30 * time.Second)
+		if n := r.freed(); n != 0 || len(r.results()) != 0 {
+			t.Errorf("%d pictures are free and %d results are out without a spool", n, len(r.results()))
+		}
+		s.set(func() { s.away = false })
+		r.finish(t)
+		checkSpooled(t, 10, r.writer.out)
+	})
+}
+
+// An owner that stops publishes nothing behind a frame that it leaves to the
+// next one: that frame would seem to have its result.
+func TestStopLeavesNoHole(t *testing.T) {
+	for _, spooling := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := preprocess.CameraConfig{Delivery: preprocess.Every}
+			answer := func(req *tensor.Request) (*tensor.Answer, time.Duration, error) {
+				if req.Seq == 2 {
+					return nil, time.Millisecond, preprocess.ErrNoWorker
+				}
+				return okAnswer(), 100 * time.Millisecond, nil
+			}
+			var r *rig
+			if spooling {
+				r = newSpooledRig(t, newSpool(), nil, answer)
+			} else {
+				r = newRig(t, cfg, 4, answer)
+			}
+			for seq := range uint64(6) {
+				r.deliver(t, r.frame("e1", seq))
+			}
+			time.Sleep(time.Second)
+			if err := r.owner.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			checkSpooled(t, 2, r.writer.out)
+			if c := r.owner.Accounts()["cam"]["m"]; c.Balance() != 0 || c.InFlight != 0 {
+				t.Errorf("account %+v", c)
+			}
+		})
+	}
+}
