@@ -43,6 +43,27 @@ func (s Subjects) FramesOf(host string) string { return s.join("frame", host, ">
 // Tensor carries the requests to one instance of a stage that serves model.
 func (s Subjects) Tensor(model, instance string) string { return s.join("tensor", model, instance) }
 
+// Work carries the frames of a lossless live camera that wait on their host's
+// disk for inference by model.
+func (s Subjects) Work(host, camera, model string) string {
+	return s.join("work", host, camera, model)
+}
+
+// WorkOf matches everything that waits on host.
+func (s Subjects) WorkOf(host string) string { return s.join("work", host, ">") }
+
+// ParseWork returns the camera and model of a work subject of host.
+func (s Subjects) ParseWork(host, subject string) (camera, model string, err error) {
+	rest, ok := strings.CutPrefix(subject, s.join("work", host)+".")
+	if ok {
+		camera, model, ok = strings.Cut(rest, ".")
+	}
+	if !ok || CheckID(camera) != nil || CheckID(model) != nil {
+		return "", "", fmt.Errorf("subject %q is not %s", subject, s.join("work", host, "<camera>", "<model>"))
+	}
+	return camera, model, nil
+}
+
 // Detection carries the results of model on camera, in frame order.
 func (s Subjects) Detection(camera, model string) string { return s.join("detection", camera, model) }
 
