@@ -184,8 +184,12 @@ func (in *injector) bite(s *stroke, p point, fg uint8) bool {
 	if most < 5 {
 		return false
 	}
-	if chance(in.r, 0.35) {
+	switch k := in.r.Float64(); {
+	case k < 0.3:
 		return in.ridge(s, edge, n, most, fg)
+	case k < 0.4: // a scribble that begins at the edge
+		s.along(s.scribble(edge, intBetween(in.r, 2, 5), 3, 10), between(in.r, 1, 2.2), fg)
+		return true
 	}
 	depth := between(in.r, 4.5, most)
 	r := between(in.r, 1.5, min(5.5, max(1.8, depth*0.7)))
@@ -199,12 +203,13 @@ func (in *injector) bite(s *stroke, p point, fg uint8) bool {
 }
 
 // ridge draws a bite that is long and shallow: along the edge near e, whose
-// inward direction is n, a row of bumps or a zigzag, at most most deep.
+// inward direction is n, a row of bumps, a zigzag or a smooth step, at most
+// most deep.
 func (in *injector) ridge(s *stroke, e, n point, most float64, fg uint8) bool {
 	t := point{-n.y, n.x}
 	length := between(in.r, 12, 46)
 	step := between(in.r, 2, 5)
-	zigzag := chance(in.r, 0.4)
+	zigzag, smooth := chance(in.r, 0.35), chance(in.r, 0.3)
 	depth := between(in.r, 4.5, min(most, 14))
 	var path []point
 	for u := -length / 2; u <= length/2; u += step {
@@ -213,6 +218,9 @@ func (in *injector) ridge(s *stroke, e, n point, most float64, fg uint8) bool {
 			break
 		}
 		d := depth * between(in.r, 0.5, 1)
+		if smooth {
+			d = depth
+		}
 		switch {
 		case !zigzag:
 			r := d / 2
