@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ type Pipeline struct {
 	models   map[string]Model
 	served   map[string]*Served
 	engines  map[string]infer.Engine // by the name they were asked for
+	shares   *infer.Shares           // of the devices, among the models
 	owner    *preprocess.Owner
 	writer   *bus.DetectionWriter
 	stops    []func() error // subscriptions
@@ -93,7 +95,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	cv.SetThreads(1)
 	p := &Pipeline{
 		cfg: cfg, deps: deps, instance: newInstance(cfg.Host), runs: cfg.Stages, asked: make(chan struct{}, 1),
-		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, states: map[string]ingest.State{}, began: time.Now(),
+		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, shares: infer.NewShares(runtime.GOMAXPROCS(0)), states: map[string]ingest.State{}, began: time.Now(),
 		running: map[string]*running{}, ended: make(chan struct{}), open: 1, // Run itself
 	}
 	if cfg.Stages.all() {

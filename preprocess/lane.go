@@ -20,6 +20,7 @@ type lane struct {
 	camera  *camera
 	cfg     DetectConfig
 	model   *modelState
+	holder  holder // of the model's credits
 	tf      *Transform
 	account account
 	resume  Place // of the last result that an earlier owner published
@@ -56,7 +57,7 @@ func newLane(c *camera, cfg DetectConfig, m *modelState) (*lane, error) {
 	l := &lane{
 		camera: c, cfg: cfg, model: m, tf: tf,
 		in: make(chan *entry, 1), order: make(chan *ticket, orderQueue),
-		resume: c.cfg.Resume[m.cfg.Ref.Name],
+		resume: c.cfg.Resume[m.cfg.Ref.Name], holder: holder{bounded: c.cfg.Delivery == Latest},
 	}
 	obs, name := c.owner.deps.Observer, m.cfg.Ref.Name
 	l.account.entered = func(n uint64) { obs.Captured(c.cfg.ID, name, n) }
@@ -171,13 +172,13 @@ func (l *lane) run() {
 			l.refuse(e)
 			continue
 		}
-		if l.model.credits.acquire(ctx) != nil {
+		if l.model.credits.acquire(ctx, &l.holder) != nil {
 			l.drop(e, DropShutdown)
 			continue
 		}
 		e = l.newest(e)
 		if e.unfit != "" || e.frame.Unreadable {
-			l.model.credits.release()
+			l.model.credits.release(&l.holder)
 			l.refuse(e)
 			continue
 		}
@@ -228,7 +229,7 @@ func (l *lane) send(ctx context.Context, e *entry) {
 	l.looked(e)
 	if err != nil {
 		l.model.pool.Put(body)
-		l.model.credits.release()
+		l.model.credits.release(&l.holder)
 		if errors.Is(err, errOverwritten) {
 			t.dropped = DropOverwritten
 		} else {
