@@ -146,10 +146,12 @@ func (g *generation) stop() error {
 		case <-limit.C:
 			limit.Reset(0) // for all of them together
 		}
-		if jobs, lost := w.giveUp(); lost {
+		jobs, now, before := w.giveUp()
+		switch {
+		case now:
 			g.pool.again(jobs, "the workers stop")
 			errs = append(errs, fmt.Errorf("model %s: a run does not end", g.pool.ref.Name))
-		} else {
+		case !before:
 			<-w.done // it has just ended
 		}
 	}

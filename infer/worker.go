@@ -147,12 +147,12 @@ func (w *worker) do(b *batch) bool {
 		return true
 	case errors.Is(err, context.DeadlineExceeded):
 		reason := fmt.Sprintf("the run was cut off after %v", p.cfg.Timeout)
-		p.failed(b.jobs, reason)
 		w.gen.went(whyTimeout, reason)
+		p.failed(b.jobs, reason)
 		return true
 	case len(b.jobs) == 1:
-		p.failed(b.jobs, err.Error())
 		w.gen.went(whyError, err.Error())
+		p.failed(b.jobs, err.Error())
 		return true
 	}
 	for i := range b.jobs {
@@ -175,8 +175,8 @@ func (w *worker) alone(b *batch, i int) bool {
 	case w.gen.ctx.Err() != nil:
 		p.again(one, "the workers stop")
 	default:
-		p.failed(one, err.Error())
 		w.gen.went(whyError, err.Error())
+		p.failed(one, err.Error())
 	}
 	return true
 }
@@ -214,14 +214,14 @@ func (w *worker) attempt(jobs, pending []*Job, size int, turn *Turn) ([]engine.O
 // hangs gives the worker up because its run does not end.
 func (w *worker) hangs() {
 	p := w.gen.pool
-	jobs, lost := w.giveUp()
-	if !lost {
+	jobs, now, _ := w.giveUp()
+	if !now {
 		return
 	}
 	reason := fmt.Sprintf("the run hangs: it did not stop %v after it was cut off at %v", p.cfg.Care.Grace, p.cfg.Timeout)
 	p.deps.Log.Error("a run hangs; its worker is given up", "model", p.ref.Name, "hanging", p.hanging.Load())
-	p.failed(jobs, reason)
 	w.gen.went(whyHang, reason)
+	p.failed(jobs, reason)
 	select {
 	case p.lost <- w:
 	case <-p.ctx.Done():
@@ -229,17 +229,18 @@ func (w *worker) hangs() {
 }
 
 // giveUp takes the jobs of the run under way away from the worker, whose run
-// then ends whenever it does. It returns false if there is no run.
-func (w *worker) giveUp() ([]*Job, bool) {
+// then ends whenever it does. now is false if there is no run, before true if
+// it was given up earlier.
+func (w *worker) giveUp() (jobs []*Job, now, before bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pending == nil || w.lost {
-		return nil, false
+		return nil, false, w.lost
 	}
 	w.lost = true
 	w.turn.Release()
 	w.gen.pool.hanging.Add(1)
-	return w.pending, true
+	return w.pending, true, false
 }
 
 // fill makes the input of the pictures, of several at a time.
@@ -268,33 +269,21 @@ func (w *worker) deliver(jobs []*Job, size int, outputs []engine.Output, took ti
 	p.ran(took)
 	p.deps.Observer.Run(len(jobs), size, took)
 	began := time.Now()
-	w.outputs, w.geoms = w.outputs[:0], w.geoms[:0]
-	for _, o := range outputs {
-		w.outputs = append(w.outputs, decode.Tensor(o))
-	}
-	for _, j := range jobs {
-		w.geoms = append(w.geoms, j.req.Geometry)
-	}
-	var err error
-	w.results, err = w.places[size].decoder.Decode(w.outputs, w.geoms, w.results)
-	if err != nil {
-		p.failed(jobs, err.Error())
+	if err := w.decode(jobs, size, outputs); err != nil {
 		w.gen.went(whyOutput, err.Error())
+		p.failed(jobs, err.Error())
 		return
 	}
-	answer := tensor.Answer{
-		Status: vedette.StatusOK, InferMillis: vedette.Millis(took),
-		PostprocessMillis: vedette.Millis(time.Since(began)) / float64(len(jobs)),
-	}
-	var bad error
+	spent := vedette.Millis(time.Since(began)) / float64(len(jobs))
 	for i, j := range jobs {
 		r := &w.results[i]
 		if r.Err != nil {
-			bad = r.Err
+			w.gen.went(whyOutput, r.Err.Error())
 			p.failed(jobs[i:i+1], r.Err.Error())
 			continue
 		}
-		a := answer
+		w.gen.went("", "")
+		a := tensor.Answer{Status: vedette.StatusOK, InferMillis: vedette.Millis(took), PostprocessMillis: spent}
 		if p.cfg.Manifest.Task == models.Classify {
 			a.Classes = &r.Classes
 		} else {
@@ -305,9 +294,17 @@ func (w *worker) deliver(jobs []*Job, size int, outputs []engine.Output, took ti
 		}
 		p.answer(j.in, a)
 	}
-	if bad != nil {
-		w.gen.went(whyOutput, bad.Error())
-		return
+}
+
+// decode makes w.results of the outputs.
+func (w *worker) decode(jobs []*Job, size int, outputs []engine.Output) (err error) {
+	w.outputs, w.geoms = w.outputs[:0], w.geoms[:0]
+	for _, o := range outputs {
+		w.outputs = append(w.outputs, decode.Tensor(o))
 	}
-	w.gen.went("", "")
+	for _, j := range jobs {
+		w.geoms = append(w.geoms, j.req.Geometry)
+	}
+	w.results, err = w.places[size].decoder.Decode(w.outputs, w.geoms, w.results)
+	return err
 }

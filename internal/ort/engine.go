@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -18,8 +19,9 @@ import (
 
 // Engine is ONNX Runtime.
 type Engine struct {
-	lib Library
-	log *slog.Logger
+	lib    Library
+	log    *slog.Logger
+	warned *atomic.Bool // of a fallback
 }
 
 // process is the one environment a process can have: the binding keeps it in
@@ -35,7 +37,7 @@ func New(log *slog.Logger) (*Engine, error) {
 	process.Lock()
 	defer process.Unlock()
 	if process.lib.Path != "" {
-		return &Engine{process.lib, log}, nil
+		return &Engine{process.lib, log, new(atomic.Bool)}, nil
 	}
 	lib, err := Find()
 	if err != nil {
@@ -50,7 +52,7 @@ func New(log *slog.Logger) (*Engine, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoLibrary, lib.Path, err)
 	}
 	process.lib = lib
-	return &Engine{lib, log}, nil
+	return &Engine{lib, log, new(atomic.Bool)}, nil
 }
 
 // telemetryVariable turns ONNX Runtime's telemetry off when it is set before
@@ -111,15 +113,24 @@ func (e *Engine) Load(ctx context.Context, onnx []byte, opts engine.LoadOptions)
 			return nil, err
 		}
 		info.Fallback = err.Error()
-		e.log.Warn("falling back to the CPU", "device", d.String(), "reason", err)
+		e.fellBack(d, info.Fallback)
 	}
 	return nil, errors.New("no device to try") // choose never returns none
 }
 
+// fellBack warns of a device that seemed to be there, once for all models.
+func (e *Engine) fellBack(dev engine.Device, reason string) {
+	level := slog.LevelWarn
+	if e.warned.Swap(true) {
+		level = slog.LevelDebug
+	}
+	e.log.Log(context.Background(), level, "no accelerator: running on the CPU", "device", dev.String(), "reason", reason)
+}
+
 // open makes the session and runs it once on zeros.
 func (e *Engine) open(ctx context.Context, onnx []byte, opts engine.LoadOptions, dev engine.Device, info engine.Info, pic engine.Picture) (*model, error) {
-	m := &model{info: info, pic: pic, refs: 1}
-	start := func() error {
+	m := &model{info: info, pic: pic, refs: 1, device: dev, log: e.log}
+	err := m.guarded(func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -132,20 +143,19 @@ func (e *Engine) open(ctx context.Context, onnx []byte, opts engine.LoadOptions,
 		if err != nil {
 			return sessionError(err, dev)
 		}
-		r, err := m.NewRunner(ctx, pic.WarmUpBatch())
-		if err != nil {
-			return errors.Join(err, m.Close())
-		}
-		return r.Close()
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	if dev.Kind == engine.CPU {
-		return m, start()
+	r, err := m.NewRunner(ctx, pic.WarmUpBatch())
+	if err == nil {
+		err = r.Close()
 	}
-	restored, err := keepSignals(start)
-	if restored > 0 {
-		e.log.Debug("put back signal handlers that the device's libraries had replaced", "device", dev.String(), "handlers", restored)
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
-	return m, err
+	return m, nil
 }
 
 // sessionError sorts what the library says on a model it does not take.
