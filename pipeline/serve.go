@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/vedette-io/vedette"
@@ -88,7 +89,7 @@ type loader struct {
 }
 
 func (l *loader) serve(ctx context.Context, observer func(vedette.ModelRef) infer.Observer) (*Served, error) {
-	m := l.model
+	m, onnx := l.model, l.model.Loaded.ONNX
 	wanted := engine.CUDA // what auto may come to
 	if d, err := engine.ParseDevice(m.Device); err == nil && d.Kind != engine.Auto {
 		wanted = d.Kind
@@ -97,7 +98,7 @@ func (l *loader) serve(ctx context.Context, observer func(vedette.ModelRef) infe
 		Input: m.Loaded.Manifest.Input, Device: m.Device, Threads: max(m.Threads, 1),
 		Batches: m.batch(wanted).Sizes, GPUMemory: m.GPUMemory,
 	}
-	model, err := l.engine.Load(ctx, m.Loaded.ONNX, opts)
+	model, err := l.engine.Load(ctx, onnx, opts)
 	if err != nil {
 		return nil, l.failed(err)
 	}
@@ -108,19 +109,38 @@ func (l *loader) serve(ctx context.Context, observer func(vedette.ModelRef) infe
 		return nil, errors.Join(l.failed(err), model.Close())
 	}
 	batch := m.batch(device.Kind)
+	if slices.Max(batch.Sizes) > 1 && len(info.Inputs) == 1 && info.Inputs[0].Shape[0] == 1 {
+		onnx, model = l.openBatch(ctx, onnx, opts, model)
+	}
 	s := &Served{Fallback: info.Fallback, weight: m.Weight}
 	s.Pool, err = infer.NewPool(infer.WorkerConfig{
 		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Workers: m.workers(device.Kind), Threads: m.Threads,
 		Weight: m.Weight, Sizes: batch.Sizes, MaxWait: batch.MaxWait, Timeout: m.Timeout,
 	}, infer.WorkerDeps{
 		Log: l.log, Engine: l.engine.Name(), Model: model, Shares: l.shares, Gather: gather,
-		Load: func(ctx context.Context) (infer.Model, error) { return l.engine.Load(ctx, m.Loaded.ONNX, opts) },
+		Load:     func(ctx context.Context) (infer.Model, error) { return l.engine.Load(ctx, onnx, opts) },
 		Observer: observer(vedette.ModelRef{Name: m.name(), Engine: l.engine.Name(), Device: info.Device}),
 	})
 	if err != nil {
 		return nil, l.failed(err)
 	}
 	return s, nil
+}
+
+// openBatch makes a model, whose file fixes a batch of one, take several
+// pictures. Where that cannot be it stays as it is.
+func (l *loader) openBatch(ctx context.Context, onnx []byte, opts infer.LoadOptions, model infer.Model) ([]byte, infer.Model) {
+	open, several, err := infer.OpenBatch(ctx, l.engine, onnx, opts, model)
+	if err != nil {
+		l.log.Info("the model runs pictures one by one, as its file says: export it with an open batch to use the device better",
+			"model", l.model.name(), "reason", err)
+		return onnx, model
+	}
+	l.log.Info("the model's file fixes a batch of one; it takes more, and answers them in the same way", "model", l.model.name())
+	if err := model.Close(); err != nil {
+		l.log.Warn("model not closed", "model", l.model.name(), "error", err)
+	}
+	return open, several
 }
 
 func (l *loader) failed(err error) error {
