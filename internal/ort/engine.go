@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,10 +171,19 @@ func sessionError(err error, dev engine.Device) error {
 	case strings.Contains(text, "is not a registered function/op"), strings.Contains(text, "No Op registered for"), strings.Contains(text, "NOT_IMPLEMENTED"),
 		strings.Contains(text, "Could not find an implementation"), strings.Contains(text, "opset"):
 		return fmt.Errorf("%w: %s", engine.ErrUnsupported, text)
-	case dev.Kind != engine.CPU:
-		return fmt.Errorf("%w: %s: %s", engine.ErrNoDevice, dev, text)
+	case strings.Contains(text, "fallback to CPU EP has been explicitly disabled"):
+		return fmt.Errorf("%w: %s lacks some of the model's operators", engine.ErrUnsupported, dev)
+	case dev.Kind != engine.CPU && ofDevice(text):
+		return fmt.Errorf("%w: %s: %s", engine.ErrNoDevice, dev, oneLine(err))
 	}
 	return fmt.Errorf("%w: %s", engine.ErrModel, text)
+}
+
+// ofDevice tells trouble with a device from trouble with a model.
+func ofDevice(text string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc([]string{"cuda", "cudnn", "cublas", "tensorrt", "openvino", "allocate", "out of memory", "provider"},
+		func(word string) bool { return strings.Contains(text, word) })
 }
 
 func names(ts []engine.TensorInfo) []string {
