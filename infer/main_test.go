@@ -121,7 +121,7 @@ func (r *rig) picture(seed int) []byte {
 
 // send gives a request to the pool and returns where its answer comes.
 func (r *rig) send(body []byte, deadline time.Time) <-chan *tensor.Answer {
-	req := tensor.Request{SHA256: r.sum, Geometry: tensor.Geometry{ScaleX: 1, ScaleY: 1, Width: 24, Height: 24}}
+	req := tensor.Request{SHA256: r.sum, Geometry: tensor.Geometry{ScaleX: 1, ScaleY: 1, Width: r.man.Input.Width, Height: r.man.Input.Height}}
 	if !deadline.IsZero() {
 		d := vedette.At(deadline)
 		req.Deadline = &d
