@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/engine"
@@ -67,6 +68,7 @@ type Model struct {
 	// Threads of one run; 0 is 1. Workers × Threads should not exceed the cores.
 	Threads int
 	Timeout time.Duration // of one run; 0: the default
+	Care    infer.Care    // for a model that fails; 0: the defaults
 }
 
 // name of the model.

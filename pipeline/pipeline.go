@@ -28,6 +28,8 @@ type Deps struct {
 	Log     *slog.Logger
 	Version string       // of this program, for discovery
 	Metrics *obs.Metrics // nil: nobody looks
+	// Engine opens an engine by its name; nil: [infer.Open].
+	Engine func(name string, log *slog.Logger) (infer.Engine, error)
 	// Evidence receives the pictures of cameras that ask for them.
 	Evidence func(d *vedette.Detection, pic preprocess.Picture)
 	// State is told of every change of a camera's state.
@@ -90,6 +92,9 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	}
 	if deps.Metrics == nil {
 		deps.Metrics = obs.New("")
+	}
+	if deps.Engine == nil {
+		deps.Engine = infer.Open
 	}
 	// Parallelism is between frames: OpenCV's own threads would only compete.
 	cv.SetThreads(1)

@@ -28,8 +28,8 @@ const (
 // among the owners that use the model, so that no owner's cameras starve
 // another's, and each owner gives a tensor to the instance that has most of
 // its credits left. An owner that is alone uses them all. A camera whose newest
-// frame wins gets no more of a model's credits than runs are made at once, and
-// one: what it sends beyond that would wait for a run and grow old.
+// frame wins gets no more of a model's credits than runs are made at once: what
+// it sends beyond that would wait for a run and grow old.
 type roster struct {
 	self string
 	log  *slog.Logger
@@ -160,7 +160,7 @@ func (r *roster) divide() {
 			}
 		}
 		slices.Sort(owners)
-		now := share{total / len(owners), runs + 1}
+		now := share{total / len(owners), runs}
 		if slices.Index(owners, r.self) < total%len(owners) {
 			now.credits++
 		}

@@ -56,7 +56,7 @@ func (p *Pipeline) engine(name string) (infer.Engine, error) {
 	if eng := p.engines[name]; eng != nil {
 		return eng, nil
 	}
-	eng, err := infer.Open(name, p.deps.Log)
+	eng, err := p.deps.Engine(name, p.deps.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (l *loader) serve(ctx context.Context, observer func(vedette.ModelRef) infe
 	s := &Served{Fallback: info.Fallback, weight: m.Weight}
 	s.Pool, err = infer.NewPool(infer.WorkerConfig{
 		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Workers: m.workers(device.Kind), Threads: m.Threads,
-		Weight: m.Weight, Sizes: batch.Sizes, MaxWait: batch.MaxWait, Timeout: m.Timeout,
+		Weight: m.Weight, Sizes: batch.Sizes, MaxWait: batch.MaxWait, Timeout: m.Timeout, Care: m.Care,
 	}, infer.WorkerDeps{
 		Log: l.log, Engine: l.engine.Name(), Model: model, Shares: l.shares, Gather: gather,
 		Load:     func(ctx context.Context) (infer.Model, error) { return l.engine.Load(ctx, onnx, opts) },
