@@ -40,7 +40,15 @@ type batch struct {
 	jobs []*Job
 	size int
 	turn *Turn
+	// late brings the turn of a batch that a worker took when it had lost it; nil:
+	// none is left to get.
+	late chan *Turn
 }
+
+// handover is how long a turn is kept for a worker that is about to be free: it
+// reads the answers of its last run. Beyond that, there may be no worker any
+// more, because their runs hang.
+const handover = 100 * time.Millisecond
 
 // newGeneration prepares workers for a loaded model, which it closes on an
 // error.
@@ -112,18 +120,41 @@ func (g *generation) dispatch() {
 		g.turn = nil
 		p.expired(b.Expired)
 		jobs := slices.Clone(b.Items) // the gatherer uses its own again
-		if len(jobs) > 0 && turn != nil {
-			select {
-			case g.work <- &batch{jobs, b.Size, turn}:
-				continue
-			case <-g.ctx.Done():
-			}
+		if len(jobs) > 0 && turn != nil && g.hand(&batch{jobs: jobs, size: b.Size, turn: turn}) {
+			continue
 		}
 		if turn != nil {
 			turn.Release()
 		}
 		p.again(jobs, "the workers stop")
 	}
+}
+
+// hand gives a batch to the next worker that is free. It returns false when the
+// generation is stopped first.
+func (g *generation) hand(b *batch) bool {
+	wait := time.NewTimer(handover)
+	defer wait.Stop()
+	select {
+	case g.work <- b:
+		return true
+	case <-g.ctx.Done():
+		return false
+	case <-wait.C: // others go first
+	}
+	b.turn.Release()
+	b.turn, b.late = nil, make(chan *Turn, 1)
+	select {
+	case g.work <- b:
+	case <-g.ctx.Done():
+		return false
+	}
+	turn, err := g.pool.member.Acquire(g.ctx)
+	if err != nil {
+		turn = nil
+	}
+	b.late <- turn
+	return true
 }
 
 // stop ends a generation that no request reaches any more: runs under way are

@@ -324,6 +324,39 @@ func TestOthersGoOn(t *testing.T) {
 	}
 }
 
+// TestOthersGoOnWhileNothingHelps: the only worker of a model hangs, and so does
+// what is to take its place, with requests waiting. The one slot is the other
+// model's meanwhile.
+func TestOthersGoOnWhileNothingHelps(t *testing.T) {
+	shares := infer.NewShares(1)
+	bad, e := faulty(t, func(cfg *infer.WorkerConfig, deps *infer.WorkerDeps) {
+		deps.Shares, cfg.Timeout = shares, 2*time.Second
+	})
+	good := newRig(t, gorgonia.New(), classifier(1), func(_ *infer.WorkerConfig, deps *infer.WorkerDeps) { deps.Shares = shares })
+	e.Set(enginetest.HangsForGood)
+	var coming []<-chan *tensor.Answer
+	for i := range 3 {
+		coming = append(coming, bad.send(bad.picture(i), time.Time{}))
+	}
+	bad.await("a worker that is given up", func(h infer.Health) bool { return h.GivenUp == 1 })
+	answered := 0
+	for bad.Health().State == infer.StateOK {
+		if a := good.ask(answered); a.Status != vedette.StatusOK {
+			t.Fatalf("%+v", a)
+		}
+		answered++
+	}
+	t.Logf("%d answers of the other model until %s", answered, bad.Health().Reason)
+	if answered < 20 || !strings.Contains(bad.Health().Reason, "hangs as well") {
+		t.Errorf("%d answers of the other model; health %+v", answered, bad.Health())
+	}
+	for _, c := range coming {
+		if a := bad.wait(c); !a.Again {
+			failed(t, a, "hangs")
+		}
+	}
+}
+
 // TestBusyPoolsShareByWeight keeps two real models busy on one slot. Their runs
 // are long beside what a busy machine takes to bring the next request.
 func TestBusyPoolsShareByWeight(t *testing.T) {

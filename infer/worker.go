@@ -114,6 +114,13 @@ func (w *worker) run() {
 		case <-w.gen.ctx.Done():
 			lost = true
 		case b := <-w.gen.work:
+			if b.turn == nil {
+				b.turn = <-b.late
+			}
+			if b.turn == nil {
+				p.again(b.jobs, "the workers stop")
+				continue
+			}
 			lost = !w.do(b)
 			b.turn.Release()
 		}

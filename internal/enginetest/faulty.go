@@ -20,6 +20,8 @@ const (
 	Stalls
 	// Hangs: a run goes on and does not heed that it is cancelled.
 	Hangs
+	// HangsForGood: as Hangs, and the first run of a new runner hangs as well.
+	HangsForGood
 	// LoadFails: what is loaded works, but nothing can be loaded.
 	LoadFails
 )
@@ -99,6 +101,9 @@ type faultyModel struct {
 }
 
 func (m faultyModel) NewRunner(ctx context.Context, batch int) (engine.Runner, error) {
+	if fault, free := m.engine.now(); fault == HangsForGood {
+		<-free
+	}
 	r, err := m.Model.NewRunner(ctx, batch)
 	if err != nil {
 		return nil, err
@@ -123,7 +128,7 @@ func (r *faultyRunner) Run(ctx context.Context) ([]engine.Output, error) {
 	case Stalls:
 		<-ctx.Done()
 		return nil, ctx.Err()
-	case Hangs:
+	case Hangs, HangsForGood:
 		r.engine.count(1)
 		<-free
 		r.engine.count(-1)
