@@ -73,13 +73,32 @@ type Model struct {
 	// auto, cpu, cuda, cuda:N, tensorrt, tensorrt:N or openvino. One that is
 	// named and missing is an error; auto falls back to the CPU.
 	Device string `yaml:"device" jsonschema:"default=auto,pattern=^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1\\,2})?)$"`
-	// How many pictures are inferred at once; 0: one per core.
+	// How many runs are made at once; 0: one per core, or two on a GPU.
 	Workers int `yaml:"workers" jsonschema:"minimum=0,maximum=256"`
 	// Threads of one inference; 0: 1. Workers times threads should not exceed
 	// the cores.
 	Threads int `yaml:"threads" jsonschema:"minimum=0,maximum=256"`
 	// How long one inference may take before it has failed; 0: the default.
 	Timeout Duration `yaml:"timeout" jsonschema:"default=0s"`
+	// Part of the processor or GPU that the model gets when several models on it
+	// are busy: with twice the weight, twice the time. What one leaves, the
+	// others get.
+	Weight float64 `yaml:"weight" jsonschema:"minimum=0.01,maximum=100,default=1"`
+	// How pictures are put together to be inferred in one run.
+	Batch Batch `yaml:"batch"`
+	// The most that the model may take of a GPU's memory; 0: what it needs.
+	GPUMemory Size `yaml:"gpu_memory" jsonschema:"default=0"`
+}
+
+// Batch is how pictures are put together to be inferred in one run.
+type Batch struct {
+	// The numbers of pictures to prepare for, ascending; a run with fewer is
+	// filled up to the next. Empty: 1, 2, 4, 8 and 16 on a GPU and 1 on a
+	// processor, which gains nothing by more. A model whose file fixes the number
+	// has that one only.
+	Sizes []int `yaml:"sizes"`
+	// How long the first picture waits for others.
+	MaxWait Duration `yaml:"max_wait" jsonschema:"default=5ms"`
 }
 
 // Camera is one source of pictures and what to look for in it.

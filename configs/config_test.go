@@ -48,8 +48,10 @@ func TestEverything(t *testing.T) {
 		Site: "plant-1",
 		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Prefix: "eu.plant",
 			User: "u", Password: "p@${x}", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
-		HTTP:   configs.HTTP{Listen: ":80"},
-		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second)}, {Name: "b", Engine: configs.EngineAuto, Device: "cuda:1"}},
+		HTTP: configs.HTTP{Listen: ":80"},
+		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second),
+			Weight: 1, Batch: configs.Batch{MaxWait: configs.Duration(5 * time.Millisecond)}},
+			{Name: "b", Engine: configs.EngineAuto, Device: "cuda:1", Weight: 2.5, Batch: configs.Batch{Sizes: []int{1, 4}, MaxWait: configs.Duration(2 * time.Millisecond)}, GPUMemory: 2 << 30}},
 		Cameras: []configs.Camera{{
 			ID: "gate", Source: "rtsp://viewer:p@${x}@10.0.0.5/s?x=${y}", Delivery: configs.Every, Transport: configs.UDP, Decode: configs.DecodeVAAPI,
 			Detect:   []configs.Detect{{Model: "a", FPS: 5, MinScore: 0.4, Labels: []string{"person", "traffic light"}}, {Model: "b"}},

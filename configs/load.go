@@ -43,7 +43,10 @@ func defaultModel(name string) Model {
 }
 
 // SetDefaults sets what a model's entry may leave out.
-func (m *Model) SetDefaults() { m.Engine, m.Device = EngineAuto, "auto" }
+func (m *Model) SetDefaults() {
+	m.Engine, m.Device, m.Weight = EngineAuto, "auto", 1
+	m.Batch.MaxWait = Duration(5 * time.Millisecond)
+}
 
 // SetDefaults sets what a camera's entry may leave out.
 func (c *Camera) SetDefaults() {

@@ -172,8 +172,35 @@ func (v validator) models(models []Model) []string {
 		if m.Timeout != 0 {
 			v.span(path+".timeout", m.Timeout, time.Millisecond, time.Hour)
 		}
+		v.number(path+".weight", m.Weight, 0.01, 100)
+		v.batch(path+".batch", m.Batch)
+		if m.GPUMemory != 0 {
+			v.size(path+".gpu_memory", m.GPUMemory, 64<<20)
+		}
 	}
 	return names
+}
+
+// maxBatch is far above what any GPU gains by.
+const maxBatch = 256
+
+func (v validator) batch(path string, b Batch) {
+	v.span(path+".max_wait", b.MaxWait, 100*time.Microsecond, time.Second)
+	if v.failed(path + ".sizes") {
+		return
+	}
+	last := 0
+	for i, n := range b.Sizes {
+		at := fmt.Sprintf("%s.sizes[%d]", path, i)
+		if v.failed(at) {
+			return
+		}
+		v.whole(at, n, 1, maxBatch)
+		if i > 0 && n <= last {
+			v.bad(at, "must be more than the one before%s", v.got(at))
+		}
+		last = n
+	}
 }
 
 var devices = regexp.MustCompile(`^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1,2})?)$`)

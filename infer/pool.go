@@ -2,18 +2,14 @@ package infer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/vedette-io/vedette"
-	"github.com/vedette-io/vedette/infer/decode"
 	"github.com/vedette-io/vedette/internal/engine"
-	"github.com/vedette-io/vedette/internal/pixel"
 	"github.com/vedette-io/vedette/internal/tensor"
 	"github.com/vedette-io/vedette/models"
 )
@@ -21,100 +17,176 @@ import (
 // DefaultTimeout is how long one run may take before it is cut off.
 const DefaultTimeout = 30 * time.Second
 
-// Incoming is one inference request as it arrives from the bus. Body belongs
-// to the service until Respond returns.
-type Incoming struct {
-	Header  string // JSON of a [tensor.Request]
-	Body    []byte
-	Respond func(answer []byte) error
-}
-
-// WorkerConfig is one model and how many workers run it.
+// WorkerConfig is one model and how it is run.
 type WorkerConfig struct {
 	Manifest models.Manifest
 	SHA256   string
-	Workers  int
-	Timeout  time.Duration // 0: [DefaultTimeout]
+	// Workers is how many runs are made at once.
+	Workers int
+	// Threads of one run, as the model was loaded with; 0: 1.
+	Threads int
+	// Weight is the model's part of the device beside others; 0: 1.
+	Weight float64
+	// Sizes are the batch sizes to prepare, ascending; none: 1. A graph that
+	// fixes its batch has that one only.
+	Sizes []int
+	// MaxWait is how long the first request of a batch waits for others.
+	MaxWait time.Duration
+	Timeout time.Duration // 0: [DefaultTimeout]
+	Care    Care
 }
 
 // WorkerDeps are the connections of a pool of workers.
 type WorkerDeps struct {
 	Log    *slog.Logger
-	Engine string       // name of the engine, for the answers
-	Model  engine.Model // loaded; stays the caller's to close
-	// Observe, when set, receives how long each run of the engine took.
-	Observe func(d time.Duration)
+	Engine string // name of the engine, for the answers
+	// Model is loaded. The pool closes it, also when [NewPool] fails.
+	Model engine.Model
+	// Load loads the model once more, in place of one that keeps failing.
+	Load func(ctx context.Context) (engine.Model, error)
+	// Gather puts requests together.
+	Gather Gatherer
+	// Shares are the devices that this pool shares with others.
+	Shares *Shares
+	// Observer, which may be nil, receives what is measured.
+	Observer Observer
+}
+
+// Observer receives what a pool measures. Its methods are called often and from
+// many goroutines.
+type Observer interface {
+	// Run is told of each run: how many pictures of which batch size, and how
+	// long it took.
+	Run(pictures, size int, took time.Duration)
+	// Failed is told of each run that gave no answer; why is "error",
+	// "timeout", "hang" or "output".
+	Failed(why string)
+	// Health is told when the state changes. It must not ask the pool.
+	Health(h Health)
 }
 
 // Pool answers the requests for one model with several workers that share the
 // loaded model. Handle may be called from many goroutines.
+//
+// Requests pass from Handle to a goroutine that puts them together, gets the
+// model's turn on the device from its [Share] and hands the batch to a worker.
+// A run that does not end in time is cut off; one that does not heed that is
+// given up, with its worker, and replaced. A model that fails again and again is
+// loaded anew, and taken out when that does not help: see [Care].
 type Pool struct {
-	cfg     WorkerConfig
-	deps    WorkerDeps
-	ref     vedette.ModelRef
-	size    int // bytes of a picture
-	queue   chan Incoming
-	workers []*worker
-	wg      sync.WaitGroup
-	cancel  context.CancelFunc
-	ctx     context.Context
-	once    sync.Once
+	cfg    WorkerConfig
+	deps   WorkerDeps
+	ref    vedette.ModelRef
+	size   int // bytes of a picture
+	member *Member
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	once   sync.Once
+	wg     sync.WaitGroup // the supervisor
+	lost   chan *worker
+	sick   chan sickness
+	retry  chan struct{}
+
+	mu     sync.RWMutex
+	gen    *generation // nil while the model is not there
+	health Health
+	sizes  []int
+	// reloads are when the model was loaded anew; only the supervisor uses it.
+	reloads []time.Time
+
 	// runTime is the mean of recent runs in nanoseconds, open how many requests
-	// are not answered yet.
-	runTime, open atomic.Int64
+	// are not answered yet, hanging how many runs were given up and go on.
+	runTime, open, hanging atomic.Int64
 }
 
-// NewPool makes the workers, each with a runner and decoder of its own, and
+// NewPool makes the workers, each with runners and decoders of its own, and
 // starts them.
 func NewPool(cfg WorkerConfig, deps WorkerDeps) (*Pool, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = DefaultTimeout
 	}
+	cfg.Workers, cfg.Threads, cfg.Care = max(cfg.Workers, 1), max(cfg.Threads, 1), cfg.Care.withDefaults()
+	if len(cfg.Sizes) == 0 {
+		cfg.Sizes = []int{1}
+	}
+	if deps.Observer == nil {
+		deps.Observer = blind{}
+	}
 	in := cfg.Manifest.Input
+	device := deps.Model.Info().Device
 	p := &Pool{
 		cfg: cfg, deps: deps,
 		ref: vedette.ModelRef{
-			Name: cfg.Manifest.Name, SHA256: cfg.SHA256, Task: string(cfg.Manifest.Task),
-			Engine: deps.Engine, Device: deps.Model.Info().Device,
+			Name: cfg.Manifest.Name, SHA256: cfg.SHA256, Task: string(cfg.Manifest.Task), Engine: deps.Engine, Device: device,
 		},
 		size: in.Width * in.Height * in.Channels(),
-		// One request may wait per worker, as the credits allow.
-		queue: make(chan Incoming, max(cfg.Workers, 1)),
+		lost: make(chan *worker), sick: make(chan sickness, 1), retry: make(chan struct{}, 1),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	for range max(cfg.Workers, 1) {
-		w, err := newWorker(p)
-		if err != nil {
-			p.Close()
-			return nil, err
-		}
-		p.workers = append(p.workers, w)
+	gen, err := p.newGeneration(p.ctx, deps.Model)
+	if err != nil {
+		p.cancel()
+		return nil, err
 	}
-	for _, w := range p.workers {
-		p.wg.Go(w.run)
+	cost := p.cfg.Threads
+	if d, err := engine.ParseDevice(device); err == nil && d.Kind.Batches() {
+		cost = 1
 	}
+	p.member = deps.Shares.On(device).Join(cfg.Weight, cost, cfg.Workers)
+	p.begin(gen)
+	p.wg.Go(p.supervise)
 	return p, nil
+}
+
+// begin makes gen the one that answers.
+func (p *Pool) begin(gen *generation) {
+	gen.start()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gen, p.sizes = gen, gen.sizes
+	p.health.State, p.health.Reason, p.health.Since = StateOK, "", time.Now()
+	p.deps.Observer.Health(p.health)
 }
 
 // Ref names the model as answers do.
 func (p *Pool) Ref() vedette.ModelRef { return p.ref }
 
-// Workers is the number of workers.
-func (p *Pool) Workers() int { return len(p.workers) }
+// Workers is the number of runs made at once.
+func (p *Pool) Workers() int { return p.cfg.Workers }
+
+// Sizes are the batch sizes that are prepared.
+func (p *Pool) Sizes() []int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.sizes
+}
 
 // prefetchBelow is the length of a run up to which a request should wait beside
 // each that runs: the way of a tensor, a millisecond or two, is then a good
 // part of a run. Behind a longer run the tensor would only grow old.
 const prefetchBelow = 50 * time.Millisecond
 
-// Credits is how many requests the pool wants at a time: one per worker, and
-// one more to wait where runs are short.
+// Credits is how many requests the pool wants at a time: a full batch for each
+// run that it can count on beside other models; and, where batches are of one,
+// one more to wait where runs are short. It is none while the model is not
+// there.
 func (p *Pool) Credits() int {
-	if time.Duration(p.runTime.Load()) < prefetchBelow {
-		return len(p.workers) + 1
+	p.mu.RLock()
+	gen := p.gen
+	p.mu.RUnlock()
+	if gen == nil {
+		return 0
 	}
-	return len(p.workers)
+	n := p.member.Runs() * gen.largest()
+	if gen.largest() == 1 && p.busy() < prefetchBelow {
+		n++
+	}
+	return n
 }
+
+// busy is how long a run takes.
+func (p *Pool) busy() time.Duration { return time.Duration(p.runTime.Load()) }
 
 // ran takes the length of one run into the mean.
 func (p *Pool) ran(d time.Duration) {
@@ -129,169 +201,62 @@ func (p *Pool) ran(d time.Duration) {
 // Idle reports whether every request was answered.
 func (p *Pool) Idle() bool { return p.open.Load() == 0 }
 
-// Handle queues a request; it blocks while all workers are busy and one
-// request each is waiting.
+// Handle takes a request, which is answered once. It blocks while more wait
+// than the credits allow.
 func (p *Pool) Handle(in Incoming) {
 	p.open.Add(1)
+	job, err := p.check(in)
+	if err != nil {
+		p.answer(in, tensor.Answer{Status: vedette.StatusFailed, Reason: err.Error()})
+		return
+	}
+	p.mu.RLock()
+	gen, reason := p.gen, p.health.Reason
+	if gen != nil {
+		gen.senders.Add(1)
+	}
+	p.mu.RUnlock()
+	if gen == nil {
+		p.again([]*Job{job}, reason)
+		return
+	}
+	defer gen.senders.Done()
 	select {
-	case p.queue <- in:
-	case <-p.ctx.Done():
-		p.open.Add(-1)
+	case gen.queue <- job:
+	case <-gen.ctx.Done():
+		p.again([]*Job{job}, "the workers stop")
 	}
 }
 
-// Close stops the workers; runs under way are cut off. It is idempotent.
+// Close stops the workers and closes the model; runs under way are cut off, and
+// given up if they do not heed that. It is idempotent.
 func (p *Pool) Close() error {
-	var errs []error
+	var err error
 	p.once.Do(func() {
 		p.cancel()
 		p.wg.Wait()
-		for _, w := range p.workers {
-			errs = append(errs, w.runner.Close())
+		if gen := p.end(StateClosed, "the workers stop"); gen != nil {
+			err = errors.Join(err, gen.stop())
 		}
+		p.member.Leave()
 	})
-	return errors.Join(errs...)
+	return err
 }
 
-// worker runs one request at a time.
-type worker struct {
-	pool    *Pool
-	runner  engine.Runner
-	norm    *pixel.Normalizer
-	decoder decode.Decoder
-	outputs []decode.Tensor // scratch
-	results []decode.Result // scratch: an answer is marshalled before the next run
+// end takes the generation away, so that nothing new reaches it.
+func (p *Pool) end(state State, reason string) *generation {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gen := p.gen
+	p.gen = nil
+	p.health.State, p.health.Reason, p.health.Since = state, reason, time.Now()
+	p.deps.Observer.Health(p.health)
+	return gen
 }
 
-func newWorker(p *Pool) (*worker, error) {
-	norm, err := pixel.NewNormalizer(p.cfg.Manifest.Input)
-	if err != nil {
-		return nil, err
-	}
-	runner, err := p.deps.Model.NewRunner(p.ctx, 1)
-	if err != nil {
-		return nil, err
-	}
-	w := &worker{pool: p, runner: runner, norm: norm}
-	if w.decoder, err = w.newDecoder(); err != nil {
-		return nil, errors.Join(err, runner.Close())
-	}
-	return w, nil
-}
+// blind is an [Observer] that nobody looks through.
+type blind struct{}
 
-// newDecoder asks a run for the shapes of the outputs, because a graph may
-// declare them open.
-func (w *worker) newDecoder() (decode.Decoder, error) {
-	began := time.Now()
-	outputs, err := w.runner.Run(w.pool.ctx)
-	if err != nil {
-		return nil, err
-	}
-	w.pool.ran(time.Since(began)) // a first idea: an engine's first run is slow
-	infos := make([]decode.Info, len(outputs))
-	for i, o := range outputs {
-		infos[i] = decode.Info{Name: o.Name, Shape: o.Shape}
-	}
-	return decode.New(w.pool.cfg.Manifest, infos)
-}
-
-func (w *worker) run() {
-	for {
-		select {
-		case <-w.pool.ctx.Done():
-			return
-		case in := <-w.pool.queue:
-			answer := w.answer(in)
-			if answer == nil {
-				return // stopping: silence lets the owner give the frame to another
-			}
-			body, err := json.Marshal(answer)
-			if err == nil {
-				err = in.Respond(body)
-			}
-			w.pool.open.Add(-1)
-			if err != nil {
-				w.pool.deps.Log.Warn("answer not sent", "model", w.pool.ref.Name, "error", err)
-			}
-		}
-	}
-}
-
-// answer runs the model on one request; nil means that the pool is closing.
-func (w *worker) answer(in Incoming) *tensor.Answer {
-	p := w.pool
-	failed := func(err error) *tensor.Answer {
-		return &tensor.Answer{Status: vedette.StatusFailed, Reason: err.Error(), Model: p.ref}
-	}
-	req, err := tensor.ParseRequest(in.Header)
-	if err != nil {
-		return failed(err)
-	}
-	if req.SHA256 != p.ref.SHA256 {
-		return failed(fmt.Errorf("tensor is for model %.12s…, this worker has %.12s…", req.SHA256, p.ref.SHA256))
-	}
-	if len(in.Body) != p.size {
-		return failed(fmt.Errorf("tensor of %d bytes, model %s takes %d", len(in.Body), p.ref.Name, p.size))
-	}
-	if req.Deadline != nil && time.Now().After(req.Deadline.Time) {
-		return &tensor.Answer{Status: vedette.StatusExpired, Reason: "too old when its turn came", Model: p.ref}
-	}
-	began := time.Now()
-	input := w.runner.Input()
-	if err := w.norm.Fill(pixel.Tensor{F32: input.F32, F16: input.F16, U8: input.U8}, 0, in.Body); err != nil {
-		return failed(err)
-	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.Timeout)
-	defer cancel()
-	outputs, err := w.runner.Run(ctx)
-	took := time.Since(began)
-	switch {
-	case p.ctx.Err() != nil:
-		return nil
-	case errors.Is(err, context.DeadlineExceeded):
-		return failed(fmt.Errorf("the run was cut off after %v", p.cfg.Timeout))
-	case err != nil:
-		return failed(err)
-	}
-	p.ran(took)
-	if p.deps.Observe != nil {
-		p.deps.Observe(took)
-	}
-	began = time.Now()
-	answer := &tensor.Answer{Status: vedette.StatusOK, Model: p.ref, InferMillis: vedette.Millis(took)}
-	if err := w.decode(answer, outputs, req.Geometry); err != nil {
-		return failed(err)
-	}
-	answer.PostprocessMillis = vedette.Millis(time.Since(began))
-	return answer
-}
-
-// decode reads the outputs into the answer.
-func (w *worker) decode(a *tensor.Answer, outputs []engine.Output, geom tensor.Geometry) error {
-	w.outputs = w.outputs[:0]
-	for _, o := range outputs {
-		w.outputs = append(w.outputs, decode.Tensor(o))
-	}
-	var err error
-	w.results, err = w.decoder.Decode(w.outputs, []tensor.Geometry{geom}, w.results)
-	if err != nil {
-		return err
-	}
-	r := &w.results[0]
-	if r.Err != nil {
-		return r.Err
-	}
-	if r.Unfit != "" {
-		a.Status, a.Reason = vedette.StatusUnfit, r.Unfit
-		return nil
-	}
-	if w.pool.cfg.Manifest.Task == models.Classify {
-		a.Classes = &r.Classes
-		return nil
-	}
-	if r.Objects == nil {
-		r.Objects = []vedette.Object{}
-	}
-	a.Objects = &r.Objects
-	return nil
-}
+func (blind) Run(int, int, time.Duration) {}
+func (blind) Failed(string)               {}
+func (blind) Health(Health)               {}

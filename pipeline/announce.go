@@ -34,6 +34,14 @@ func (p *Pipeline) announce(ctx context.Context) {
 	}
 }
 
+// announceSoon has the status published at once.
+func (p *Pipeline) announceSoon() {
+	select {
+	case p.asked <- struct{}{}:
+	default: // about to be
+	}
+}
+
 // say publishes this instance's status. One that is lost is followed by
 // another.
 func (p *Pipeline) say(state string) {
@@ -58,10 +66,7 @@ func (p *Pipeline) follow() error {
 		}
 		p.roster.note(&s)
 		if s.State == Birth {
-			select {
-			case p.asked <- struct{}{}:
-			default: // about to be answered
-			}
+			p.announceSoon()
 		}
 	})
 	if err != nil {

@@ -109,17 +109,21 @@ func (p *Pipeline) capture(ctx context.Context, c Camera, epochs *vedette.Epochs
 }
 
 // slots is how many pictures the camera's ring has. Under every a picture stays
-// there until its result is stored, so it has room for one per worker besides
-// those that are captured ahead.
+// there until its result is stored, so it has room for those that are inferred
+// at a time besides those that are captured ahead.
 func (p *Pipeline) slots(c Camera) int {
 	if c.Ingest.Slots != 0 || c.Ingest.Delivery != ingest.Every {
 		return c.Ingest.Slots
 	}
-	workers := 0
+	inferred := 0
 	for _, m := range p.cfg.Models {
-		workers = max(workers, m.workers())
+		device := m.Device
+		if s := p.served[m.name()]; s != nil {
+			device = s.Pool.Ref().Device
+		}
+		inferred = max(inferred, m.atOnce(device))
 	}
-	return min(ring.DefaultSlots+workers, ring.MaxSlots)
+	return min(ring.DefaultSlots+inferred, ring.MaxSlots)
 }
 
 // resumeSource lets a finite, lossless source go on where an earlier process

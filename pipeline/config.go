@@ -9,10 +9,13 @@ package pipeline
 
 import (
 	"runtime"
+	"slices"
 	"time"
 
+	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/engine"
 	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/preprocess"
 )
@@ -55,10 +58,17 @@ type Model struct {
 	Name    string // needed where Loaded is nil
 	Engine  string // auto, onnxruntime or gorgonia
 	Device  string // auto, cpu, cuda:N, …
-	Workers int    // 0: one per core
+	Workers int    // runs at once; 0: one per core, or two on a GPU
+	// Weight is the model's part of a device that others want as well; 0 is 1.
+	Weight float64
+	// Batch says how requests are put together; what is zero is the device's.
+	Batch preprocess.BatchConfig
+	// GPUMemory bounds what the model takes of a GPU, in bytes; 0: nothing does.
+	GPUMemory int64
 	// Threads of one run; 0 is 1. Workers × Threads should not exceed the cores.
 	Threads int
 	Timeout time.Duration // of one run; 0: the default
+	Care    infer.Care    // for a model that fails; 0: the defaults
 }
 
 // name of the model.
@@ -69,12 +79,41 @@ func (m Model) name() string {
 	return m.Loaded.Manifest.Name
 }
 
-// workers is how many runs at a time this machine makes of the model.
-func (m Model) workers() int {
-	if m.Workers > 0 {
+// workers is how many runs at a time this machine makes of the model. On a GPU
+// one fills its batch and reads its answers while another one runs.
+func (m Model) workers(device engine.DeviceKind) int {
+	const onGPU = 2
+	switch {
+	case m.Workers > 0:
 		return m.Workers
+	case device.Batches():
+		return onGPU
 	}
 	return max(1, runtime.GOMAXPROCS(0)/max(m.Threads, 1))
+}
+
+// batch is how requests for the model are put together on a device.
+func (m Model) batch(device engine.DeviceKind) preprocess.BatchConfig {
+	b := preprocess.SingleBatch()
+	if device.Batches() {
+		b = preprocess.GPUBatch()
+	}
+	if len(m.Batch.Sizes) > 0 {
+		b.Sizes = m.Batch.Sizes
+	}
+	if m.Batch.MaxWait > 0 {
+		b.MaxWait = m.Batch.MaxWait
+	}
+	return b
+}
+
+// atOnce is how many pictures may be inferred at a time on a device.
+func (m Model) atOnce(device string) int {
+	kind := engine.CPU
+	if d, err := engine.ParseDevice(device); err == nil {
+		kind = d.Kind
+	}
+	return m.workers(kind) * slices.Max(m.batch(kind).Sizes)
 }
 
 // Camera is one source and what to look for in it.

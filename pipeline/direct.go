@@ -65,6 +65,9 @@ func (d *Direct) Look(ctx context.Context, pic preprocess.Picture) (*tensor.Answ
 		if err := json.Unmarshal(b, &a); err != nil {
 			return nil, fmt.Errorf("answer: %w", err)
 		}
+		if a.Again {
+			return nil, fmt.Errorf("model %s is not there: %s", d.pool.Ref().Name, a.Reason)
+		}
 		return &a, nil
 	case <-ctx.Done(): // the worker may still read s.body: leave it to the collector
 		return nil, context.Cause(ctx)

@@ -35,6 +35,10 @@ func (w workers) Request(ctx context.Context, model string, req *tensor.Request,
 	}
 	id, m, free := w.roster.pick(model, req.SHA256)
 	if m == nil {
+		if why := w.roster.out(model, req.SHA256); why != "" {
+			done(nil, fmt.Errorf("%w: %s: %s", preprocess.ErrModelOut, model, why))
+			return
+		}
 		done(nil, preprocess.ErrNoWorker)
 		return
 	}
@@ -49,6 +53,10 @@ func (w workers) Request(ctx context.Context, model string, req *tensor.Request,
 			var a tensor.Answer
 			if err := json.Unmarshal(answer, &a); err != nil {
 				done(nil, fmt.Errorf("answer not understood: %w", err))
+				return
+			}
+			if a.Again {
+				done(nil, preprocess.ErrNoWorker)
 				return
 			}
 			done(&a, nil)

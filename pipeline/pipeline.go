@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,8 @@ type Deps struct {
 	Log     *slog.Logger
 	Version string       // of this program, for discovery
 	Metrics *obs.Metrics // nil: nobody looks
+	// Engine opens an engine by its name; nil: [infer.Open].
+	Engine func(name string, log *slog.Logger) (infer.Engine, error)
 	// Evidence receives the pictures of cameras that ask for them.
 	Evidence func(d *vedette.Detection, pic preprocess.Picture)
 	// State is told of every change of a camera's state.
@@ -49,6 +52,7 @@ type Pipeline struct {
 	models   map[string]Model
 	served   map[string]*Served
 	engines  map[string]infer.Engine // by the name they were asked for
+	shares   *infer.Shares           // of the devices, among the models
 	owner    *preprocess.Owner
 	writer   *bus.DetectionWriter
 	stops    []func() error // subscriptions
@@ -89,11 +93,14 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	if deps.Metrics == nil {
 		deps.Metrics = obs.New("")
 	}
+	if deps.Engine == nil {
+		deps.Engine = infer.Open
+	}
 	// Parallelism is between frames: OpenCV's own threads would only compete.
 	cv.SetThreads(1)
 	p := &Pipeline{
 		cfg: cfg, deps: deps, instance: newInstance(cfg.Host), runs: cfg.Stages, asked: make(chan struct{}, 1),
-		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, states: map[string]ingest.State{}, began: time.Now(),
+		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, shares: infer.NewShares(runtime.GOMAXPROCS(0)), states: map[string]ingest.State{}, began: time.Now(),
 		running: map[string]*running{}, ended: make(chan struct{}), open: 1, // Run itself
 	}
 	if cfg.Stages.all() {

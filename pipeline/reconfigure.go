@@ -61,6 +61,9 @@ func (p *Pipeline) Reconfigure(ctx context.Context, cfg Config) (Changes, error)
 	for _, c := range start {
 		errs = append(errs, p.addCamera(ctx, c))
 	}
+	for _, s := range p.served { // whoever asks may have mended what ailed a model
+		s.Pool.Retry()
+	}
 	p.say(Health)
 	return out, errors.Join(errs...)
 }
@@ -84,7 +87,8 @@ func (p *Pipeline) checkChange(cfg Config) error {
 	}
 	if !slices.EqualFunc(p.cfg.Models, cfg.Models, func(a, b Model) bool {
 		return a.name() == b.name() && a.Engine == b.Engine && a.Device == b.Device && a.Workers == b.Workers &&
-			a.Threads == b.Threads && a.Timeout == b.Timeout && same(a, b)
+			a.Threads == b.Threads && a.Timeout == b.Timeout && a.Weight == b.Weight && a.GPUMemory == b.GPUMemory &&
+			reflect.DeepEqual(a.Batch, b.Batch) && same(a, b)
 	}) {
 		restart("the models are others")
 	}

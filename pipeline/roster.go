@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/vedette-io/vedette/infer"
 )
 
 // Times of the roster.
@@ -25,25 +27,31 @@ const (
 // at a time. What all living instances of a model hand out is shared evenly
 // among the owners that use the model, so that no owner's cameras starve
 // another's, and each owner gives a tensor to the instance that has most of
-// its credits left. An owner that is alone uses them all.
+// its credits left. An owner that is alone uses them all. A camera whose newest
+// frame wins gets no more of a model's credits than runs are made at once: what
+// it sends beyond that would wait for a run and grow old.
 type roster struct {
 	self string
 	log  *slog.Logger
 	now  func() time.Time
-	// changed is told of this owner's share of a model's credits. It is called
-	// with the roster locked.
-	changed func(model string, credits int)
+	// changed is told of this owner's share of a model's credits, and of how
+	// many a camera whose newest frame wins may have. It is called with the
+	// roster locked.
+	changed func(model string, credits, each int)
 
 	mu      sync.Mutex
 	members map[string]*member
 	models  map[string]string // those this owner uses: SHA-256 by name
-	shares  map[string]int
+	shares  map[string]share
 }
+
+// share is what an owner may have under way of one model.
+type share struct{ credits, each int }
 
 // member is a living instance.
 type member struct {
 	seen  time.Time
-	gives map[serving]int // credits by model
+	gives map[serving]*ModelStatus
 	uses  map[string]bool // models whose tensors it makes, by name
 	busy  map[string]int  // requests of this owner that it has, by model
 	ctx   context.Context // ends with the member
@@ -53,19 +61,27 @@ type member struct {
 // serving is a model as an instance has it.
 type serving struct{ model, sha256 string }
 
+// credits are those that the member hands out for a model.
+func (m *member) credits(s serving) int {
+	if g := m.gives[s]; g != nil {
+		return g.Credits
+	}
+	return 0
+}
+
 func newRoster(self string, log *slog.Logger) *roster {
 	return &roster{
-		self: self, log: log, now: time.Now, changed: func(string, int) {},
-		members: map[string]*member{}, models: map[string]string{}, shares: map[string]int{},
+		self: self, log: log, now: time.Now, changed: func(string, int, int) {},
+		members: map[string]*member{}, models: map[string]string{}, shares: map[string]share{},
 	}
 }
 
 // use makes this process an owner of the models (SHA-256 by name).
-func (r *roster) use(models map[string]string, changed func(model string, credits int)) {
+func (r *roster) use(models map[string]string, changed func(model string, credits, each int)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.models, r.changed = models, changed
-	r.share()
+	r.divide()
 }
 
 // note takes one announcement.
@@ -83,18 +99,17 @@ func (r *roster) note(s *Status) {
 		r.members[s.Instance] = m
 	}
 	m.seen = r.now()
-	m.gives, m.uses = map[serving]int{}, map[string]bool{}
-	for _, model := range s.Models {
-		if model.Credits > 0 {
-			m.gives[serving{model.Name, model.SHA256}] = model.Credits
-		}
+	m.gives, m.uses = map[serving]*ModelStatus{}, map[string]bool{}
+	for i := range s.Models {
+		model := &s.Models[i]
+		m.gives[serving{model.Name, model.SHA256}] = model
 	}
 	for _, c := range s.Cameras {
 		for model := range c.Accounts {
 			m.uses[model] = true
 		}
 	}
-	r.share()
+	r.divide()
 }
 
 // sweep removes who was silent for too long.
@@ -128,27 +143,30 @@ func (r *roster) remove(id, why string) {
 	if len(m.gives) > 0 && id != r.self {
 		r.log.Info("workers are gone", "instance", id, "reason", why)
 	}
-	r.share()
+	r.divide()
 }
 
-// share works out what this owner may have under way. mu is held.
-func (r *roster) share() {
+// divide works out what this owner may have under way. mu is held.
+func (r *roster) divide() {
 	for model, sum := range r.models {
-		total, owners := 0, []string{r.self}
+		total, runs, owners := 0, 0, []string{r.self}
 		for id, m := range r.members {
-			total += m.gives[serving{model, sum}]
+			if n := m.credits(serving{model, sum}); n > 0 {
+				total += n
+				runs += m.gives[serving{model, sum}].Workers
+			}
 			if m.uses[model] && id != r.self {
 				owners = append(owners, id)
 			}
 		}
 		slices.Sort(owners)
-		share := total / len(owners)
+		now := share{total / len(owners), runs}
 		if slices.Index(owners, r.self) < total%len(owners) {
-			share++
+			now.credits++
 		}
-		if old, known := r.shares[model]; !known || old != share {
-			r.shares[model] = share
-			r.changed(model, share)
+		if old, known := r.shares[model]; !known || old != now {
+			r.shares[model] = now
+			r.changed(model, now.credits, now.each)
 		}
 	}
 }
@@ -162,7 +180,7 @@ func (r *roster) pick(model, sum string) (id string, m *member, done func()) {
 	defer r.mu.Unlock()
 	best, behind := 0, false
 	for other, o := range r.members {
-		credits := o.gives[serving{model, sum}]
+		credits := o.credits(serving{model, sum})
 		if credits == 0 {
 			continue
 		}
@@ -185,6 +203,24 @@ func (r *roster) pick(model, sum string) (id string, m *member, done func()) {
 		m.busy[model]--
 		r.mu.Unlock()
 	}
+}
+
+// out says why a model was taken out; empty: it is served, or nobody has it, or
+// it is about to come back.
+func (r *roster) out(model, sum string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	why := ""
+	for _, m := range r.members {
+		switch g := m.gives[serving{model, sum}]; {
+		case g == nil:
+		case g.State == string(infer.StateOut):
+			why = max(why, g.Reason) // always the same of several
+		default:
+			return ""
+		}
+	}
+	return why
 }
 
 // others reports whether anybody else lives.

@@ -27,7 +27,7 @@ func newTestRoster(t *testing.T) (r *roster, share func() int, clock *time.Time)
 	r = newRoster("here-5", slog.New(slog.DiscardHandler))
 	r.now = func() time.Time { return *clock }
 	last := -1
-	r.use(map[string]string{"m": "abc"}, func(_ string, n int) { last = n })
+	r.use(map[string]string{"m": "abc"}, func(_ string, n, _ int) { last = n })
 	t.Cleanup(r.close)
 	return r, func() int { return last }, clock
 }
@@ -73,12 +73,12 @@ func TestSharesAddUp(t *testing.T) {
 		sum := 0
 		for _, self := range names {
 			r := newRoster(self, slog.New(slog.DiscardHandler))
-			r.use(map[string]string{"m": "abc"}, func(string, int) {})
+			r.use(map[string]string{"m": "abc"}, func(string, int, int) {})
 			for _, other := range names {
 				r.note(owns(other, "m"))
 			}
 			r.note(infers("w", "abc", total))
-			sum += r.shares["m"]
+			sum += r.shares["m"].credits
 			r.close()
 		}
 		if sum != total {

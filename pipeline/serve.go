@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
+	"github.com/vedette-io/vedette/internal/engine"
+	"github.com/vedette-io/vedette/internal/obs"
 	"github.com/vedette-io/vedette/internal/tensor"
+	"github.com/vedette-io/vedette/preprocess"
 )
 
 // serve is the infer stage for one model: it answers the requests that are
@@ -19,18 +24,17 @@ func (p *Pipeline) serve(ctx context.Context, m Model) error {
 	loaded := *m.Loaded // its manifest changes
 	loaded.Manifest.Output.MinScore = p.lowestScore(loaded.Manifest)
 	m.Loaded = &loaded
-	var ref vedette.ModelRef
 	eng, err := p.engine(m.Engine)
 	if err != nil {
 		return fmt.Errorf("model %s: %w", name, err)
 	}
-	served, err := Serve(ctx, eng, m, p.deps.Log, func(d time.Duration) {
-		p.deps.Metrics.EngineRun(name, ref.Engine, ref.Device, d)
+	l := loader{engine: eng, model: m, log: p.deps.Log, shares: p.shares}
+	served, err := l.serve(ctx, func(ref vedette.ModelRef) infer.Observer {
+		return &modelObserver{m: p.deps.Metrics, ref: ref, changed: p.announceSoon}
 	})
 	if err != nil {
 		return err
 	}
-	ref = served.Pool.Ref() // before the first request can come
 	if served.Fallback != "" {
 		p.deps.Metrics.EngineFallback(name)
 	}
@@ -52,7 +56,7 @@ func (p *Pipeline) engine(name string) (infer.Engine, error) {
 	if eng := p.engines[name]; eng != nil {
 		return eng, nil
 	}
-	eng, err := infer.Open(name, p.deps.Log)
+	eng, err := p.deps.Engine(name, p.deps.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -65,34 +69,116 @@ type Served struct {
 	Pool *infer.Pool
 	// Fallback says why an accelerator that seemed to be there is not used.
 	Fallback string
-	model    infer.Model
+	weight   float64
 	least    float64 // score that it lets through
 }
 
-// Serve loads a model into an engine and starts its workers. observe, which may
-// be nil, is told how long each run took.
-func Serve(ctx context.Context, eng infer.Engine, m Model, log *slog.Logger, observe func(time.Duration)) (*Served, error) {
-	name := m.Loaded.Manifest.Name
-	model, err := eng.Load(ctx, m.Loaded.ONNX, infer.LoadOptions{
+// Serve loads a model into an engine and starts its workers, which have the
+// machine for themselves. observer may be nil.
+func Serve(ctx context.Context, eng infer.Engine, m Model, log *slog.Logger, observer infer.Observer) (*Served, error) {
+	l := loader{engine: eng, model: m, log: log, shares: infer.NewShares(runtime.GOMAXPROCS(0))}
+	return l.serve(ctx, func(vedette.ModelRef) infer.Observer { return observer })
+}
+
+// loader brings a model to work.
+type loader struct {
+	engine infer.Engine
+	model  Model
+	log    *slog.Logger
+	shares *infer.Shares
+}
+
+func (l *loader) serve(ctx context.Context, observer func(vedette.ModelRef) infer.Observer) (*Served, error) {
+	m, onnx := l.model, l.model.Loaded.ONNX
+	wanted := engine.CUDA // what auto may come to
+	if d, err := engine.ParseDevice(m.Device); err == nil && d.Kind != engine.Auto {
+		wanted = d.Kind
+	}
+	opts := infer.LoadOptions{
 		Input: m.Loaded.Manifest.Input, Device: m.Device, Threads: max(m.Threads, 1),
+		Batches: m.batch(wanted).Sizes, GPUMemory: m.GPUMemory,
+	}
+	model, err := l.engine.Load(ctx, onnx, opts)
+	if err != nil {
+		return nil, l.failed(err)
+	}
+	info := model.Info()
+	opts.Device = info.Device // also when the model has to be loaded anew
+	device, err := engine.ParseDevice(info.Device)
+	if err != nil {
+		return nil, errors.Join(l.failed(err), model.Close())
+	}
+	batch := m.batch(device.Kind)
+	if slices.Max(batch.Sizes) > 1 && len(info.Inputs) == 1 && info.Inputs[0].Shape[0] == 1 {
+		onnx, model = l.openBatch(ctx, onnx, opts, model)
+	}
+	s := &Served{Fallback: info.Fallback, weight: m.Weight}
+	s.Pool, err = infer.NewPool(infer.WorkerConfig{
+		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Workers: m.workers(device.Kind), Threads: m.Threads,
+		Weight: m.Weight, Sizes: batch.Sizes, MaxWait: batch.MaxWait, Timeout: m.Timeout, Care: m.Care,
+	}, infer.WorkerDeps{
+		Log: l.log, Engine: l.engine.Name(), Model: model, Shares: l.shares, Gather: gather,
+		Load:     func(ctx context.Context) (infer.Model, error) { return l.engine.Load(ctx, onnx, opts) },
+		Observer: observer(vedette.ModelRef{Name: m.name(), Engine: l.engine.Name(), Device: info.Device}),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("model %s (%s): %w", name, m.Loaded.Path, err)
-	}
-	s := &Served{model: model, Fallback: model.Info().Fallback}
-	if s.Fallback != "" {
-		log.Warn("no accelerator: running on the CPU", "model", name, "reason", s.Fallback)
-	}
-	s.Pool, err = infer.NewPool(infer.WorkerConfig{
-		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Workers: m.workers(), Timeout: m.Timeout,
-	}, infer.WorkerDeps{Log: log, Engine: eng.Name(), Model: model, Observe: observe})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("model %s (%s): %w", name, m.Loaded.Path, err), model.Close())
+		return nil, l.failed(err)
 	}
 	return s, nil
 }
 
+// openBatch makes a model, whose file fixes a batch of one, take several
+// pictures. Where that cannot be it stays as it is.
+func (l *loader) openBatch(ctx context.Context, onnx []byte, opts infer.LoadOptions, model infer.Model) ([]byte, infer.Model) {
+	open, several, err := infer.OpenBatch(ctx, l.engine, onnx, opts, model)
+	if err != nil {
+		l.log.Info("the model runs pictures one by one, as its file says: export it with an open batch to use the device better",
+			"model", l.model.name(), "reason", err)
+		return onnx, model
+	}
+	l.log.Info("the model's file fixes a batch of one; it takes more, and answers them in the same way", "model", l.model.name())
+	if err := model.Close(); err != nil {
+		l.log.Warn("model not closed", "model", l.model.name(), "error", err)
+	}
+	return open, several
+}
+
+func (l *loader) failed(err error) error {
+	return fmt.Errorf("model %s (%s): %w", l.model.name(), l.model.Loaded.Path, err)
+}
+
+// gather puts requests together as package preprocess does: it is an
+// [infer.Gatherer].
+func gather(sizes []int, maxWait time.Duration, in <-chan *infer.Job, busy func() time.Duration, admit func(context.Context) error) infer.Gather {
+	b := preprocess.NewBatcher(preprocess.BatchConfig{Sizes: sizes, MaxWait: maxWait}, in,
+		preprocess.BatchHooks[*infer.Job]{Deadline: (*infer.Job).Deadline, Busy: busy, Admit: admit})
+	return func(ctx context.Context) (infer.Batch, error) {
+		batch, err := b.Next(ctx)
+		return infer.Batch(batch), err
+	}
+}
+
 // Close stops the workers and frees the model.
-func (s *Served) Close() error {
-	return errors.Join(s.Pool.Close(), s.model.Close())
+func (s *Served) Close() error { return s.Pool.Close() }
+
+// modelObserver feeds the metrics of a model.
+type modelObserver struct {
+	m       *obs.Metrics
+	ref     vedette.ModelRef
+	changed func()
+	reloads uint64 // counted so far; calls of Health follow each other
+}
+
+func (o *modelObserver) Run(pictures, size int, took time.Duration) {
+	o.m.EngineRun(o.ref.Name, o.ref.Engine, o.ref.Device, took)
+	o.m.Batch(o.ref.Name, pictures, size)
+}
+
+func (o *modelObserver) Failed(why string) { o.m.EngineFailure(o.ref.Name, why) }
+
+func (o *modelObserver) Health(h infer.Health) {
+	o.m.ModelUp(o.ref.Name, h.State == infer.StateOK)
+	o.m.ModelReloaded(o.ref.Name, h.Reloads-o.reloads)
+	o.reloads = h.Reloads
+	o.changed()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/preprocess"
 )
@@ -55,6 +56,9 @@ type CameraStatus struct {
 	Restarts   uint64       `json:"restarts"`
 	// Accounts by model; none: owned elsewhere.
 	Accounts map[string]preprocess.Counts `json:"accounts,omitempty"`
+	// Degraded says, by model, why the camera is not looked at with it: the model
+	// was taken out. Only its owner says so.
+	Degraded map[string]string `json:"degraded,omitempty"`
 }
 
 // ModelStatus is a loaded model.
@@ -65,6 +69,40 @@ type ModelStatus struct {
 	// together; 0: no more, it is about to stop.
 	Credits  int    `json:"credits"`
 	Fallback string `json:"fallback,omitempty"`
+	// State is ok; reloading: it kept failing and is being loaded anew; or out:
+	// that did not help, and its cameras are not looked at with it for a while.
+	State  string       `json:"state"`
+	Reason string       `json:"reason,omitempty"` // of a state other than ok
+	Since  vedette.Time `json:"since"`
+	// Batches are the batch sizes that are prepared.
+	Batches []int   `json:"batches"`
+	Weight  float64 `json:"weight"`
+	// Failures counts runs that gave no answer: CutOff those of them that took
+	// too long, GivenUp those that did not heed that. Hanging of the latter go
+	// on. Reloads is how often the model was loaded anew.
+	Failures uint64 `json:"failures"`
+	CutOff   uint64 `json:"cut_off"`
+	GivenUp  uint64 `json:"given_up"`
+	Hanging  int    `json:"hanging"`
+	Reloads  uint64 `json:"reloads"`
+}
+
+// Trouble says what is wrong with the model; empty: nothing.
+func (m *ModelStatus) Trouble() string {
+	if m.State == "" || m.State == string(infer.StateOK) { // or an older instance
+		return ""
+	}
+	return m.State + ": " + m.Reason
+}
+
+// status is what this instance says of the model.
+func (s *Served) status() ModelStatus {
+	h := s.Pool.Health()
+	return ModelStatus{
+		ModelRef: s.Pool.Ref(), Workers: s.Pool.Workers(), Credits: s.Pool.Credits(), Fallback: s.Fallback,
+		State: string(h.State), Reason: h.Reason, Since: vedette.At(h.Since), Batches: s.Pool.Sizes(), Weight: cmp.Or(s.weight, 1),
+		Failures: h.Failures, CutOff: h.CutOff, GivenUp: h.GivenUp, Hanging: h.Hanging, Reloads: h.Reloads,
+	}
 }
 
 // BusStatus counts what went wrong on the bus.
@@ -91,11 +129,11 @@ func (p *Pipeline) Status() Status {
 	}
 	s.Cameras = p.cameraStatus()
 	for _, m := range p.served {
-		credits := m.Pool.Credits()
+		st := m.status()
 		if p.leaving.Load() {
-			credits = 0
+			st.Credits = 0
 		}
-		s.Models = append(s.Models, ModelStatus{ModelRef: m.Pool.Ref(), Workers: m.Pool.Workers(), Credits: credits, Fallback: m.Fallback})
+		s.Models = append(s.Models, st)
 	}
 	slices.SortFunc(s.Models, func(a, b ModelStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return s
@@ -117,6 +155,9 @@ func (p *Pipeline) cameraStatus() []CameraStatus {
 		s := CameraStatus{
 			ID: cam.Ingest.ID, Source: cam.Ingest.Source.String(), Delivery: string(cam.Owner.Delivery), Accounts: accounts[cam.Ingest.ID],
 		}
+		if p.owner != nil {
+			s.Degraded = p.degraded(cam)
+		}
 		if p.runs.Ingest {
 			s.Phase, s.Reason, s.Since, s.FPS = string(cmp.Or(st.Phase, ingest.Connecting)), st.Reason, vedette.At(st.Since), st.FPS
 			s.Reconnects, s.Restarts = st.Reconnects, st.Restarts
@@ -124,6 +165,24 @@ func (p *Pipeline) cameraStatus() []CameraStatus {
 		all = append(all, s)
 	}
 	return all
+}
+
+// degraded says which of a camera's models were taken out.
+func (p *Pipeline) degraded(cam Camera) map[string]string {
+	var out map[string]string
+	for _, d := range cam.Owner.Detect {
+		m, ok := p.models[d.Model]
+		if !ok {
+			continue
+		}
+		if why := p.roster.out(d.Model, m.Loaded.Report.SHA256); why != "" {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[d.Model] = why
+		}
+	}
+	return out
 }
 
 var errDegraded = errors.New("detections cannot be stored: check the space and the limits of the store")

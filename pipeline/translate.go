@@ -34,6 +34,8 @@ func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error
 		}
 		out.Models = append(out.Models, Model{
 			Loaded: loaded, Name: m.Name, Engine: string(m.Engine), Device: m.Device, Workers: m.Workers, Threads: m.Threads, Timeout: time.Duration(m.Timeout),
+			Weight: m.Weight, GPUMemory: int64(m.GPUMemory),
+			Batch: preprocess.BatchConfig{Sizes: m.Batch.Sizes, MaxWait: time.Duration(m.Batch.MaxWait)},
 		})
 	}
 	for _, c := range c.Cameras {

@@ -12,6 +12,7 @@ const (
 	DropBus         = "bus"         // lost between ingest and preprocess
 	DropOverwritten = "overwritten" // its ring slot was reused before it was read
 	DropNoWorker    = "no_worker"   // nobody serves the model
+	DropModelOut    = "model_out"   // the model keeps failing and was taken out
 	DropShutdown    = "shutdown"    // the pipeline stopped first
 	DropUnpublished = "unpublished" // the bus refused its result
 	DropRestart     = "restart"     // captured while the camera had no owner

@@ -50,37 +50,49 @@ type Batch[T any] struct {
 	Size int
 }
 
-// Batcher stands at the head of an inference worker and puts its requests
-// together. Several workers may read one channel, each with a Batcher of its
-// own; a Batcher is not safe for concurrent use.
+// BatchHooks are what a Batcher asks its user.
+type BatchHooks[T any] struct {
+	// Deadline says when an answer stops being of use; the zero time means
+	// never.
+	Deadline func(T) time.Time
+	// Busy, which may be nil, says about how long a batch takes from leaving to
+	// its answers: an item must leave that long before its deadline.
+	Busy func() time.Duration
+	// Admit, which may be nil, waits until a batch may be run, or ctx ends. What
+	// comes meanwhile goes along where there is room, and what expires meanwhile
+	// does not.
+	Admit func(ctx context.Context) error
+}
+
+// Batcher stands at the head of the workers of a model and puts their requests
+// together. It is not safe for concurrent use.
 type Batcher[T any] struct {
-	cfg      BatchConfig
-	in       <-chan T
-	deadline func(T) time.Time
+	cfg   BatchConfig
+	in    <-chan T
+	hooks BatchHooks[T]
 
 	items, expired []T
 	timer          *time.Timer
-	// busy is about how long the worker takes from a batch to the next: an
-	// item must leave that long before its deadline for the answer to be in time.
-	busy time.Duration
-	left time.Time // when a batch with items was last handed out
+	busy           time.Duration // what hooks.Busy says
 }
 
-// NewBatcher reads requests from in. deadline says when an answer stops being
-// of use; the zero time means never. cfg must be valid.
-func NewBatcher[T any](cfg BatchConfig, in <-chan T, deadline func(T) time.Time) *Batcher[T] {
+// NewBatcher reads requests from in. cfg must be valid.
+func NewBatcher[T any](cfg BatchConfig, in <-chan T, hooks BatchHooks[T]) *Batcher[T] {
 	t := time.NewTimer(0)
 	t.Stop()
-	return &Batcher[T]{cfg: cfg, in: in, deadline: deadline, timer: t}
+	return &Batcher[T]{cfg: cfg, in: in, hooks: hooks, timer: t}
 }
 
-// Next waits for a request and, as configured, a little for more. It returns
-// early when a request would otherwise come too late. The batch is valid until
-// the next call. When ctx ends before any request it returns ctx's error, and
-// [io.EOF] once the channel is closed and empty; no request that it received is
-// ever lost with an error.
+// Next waits for a request and, as configured, a little for more, and then to
+// be admitted. It stops waiting for more when a request would otherwise come
+// too late. The batch is valid until the next call. When ctx ends before any
+// request it returns ctx's error, and [io.EOF] once the channel is closed and
+// empty. No request that it received is ever lost with an error: when Admit
+// fails, the batch is returned as it is, and Admit's own side knows it.
 func (b *Batcher[T]) Next(ctx context.Context) (Batch[T], error) {
-	b.observe()
+	if b.hooks.Busy != nil {
+		b.busy = b.hooks.Busy()
+	}
 	b.items, b.expired = clearAll(b.items), clearAll(b.expired)
 	if err := ctx.Err(); err != nil {
 		return Batch[T]{}, err
@@ -95,14 +107,40 @@ func (b *Batcher[T]) Next(ctx context.Context) (Batch[T], error) {
 		return Batch[T]{}, ctx.Err()
 	}
 	b.gather(ctx)
-	return b.sorted(), nil
+	if b.hooks.Admit != nil && b.hooks.Admit(ctx) == nil {
+		b.expire()
+		b.topUp()
+	}
+	b.expire()
+	batch := Batch[T]{Items: b.items, Expired: b.expired}
+	if n := len(b.items); n > 0 {
+		i, _ := slices.BinarySearch(b.cfg.Sizes, n)
+		batch.Size = b.cfg.Sizes[i]
+	}
+	return batch, nil
 }
+
+// topUp adds what came while the batch waited to be admitted.
+func (b *Batcher[T]) topUp() {
+	for len(b.items) < b.largest() {
+		select {
+		case item, ok := <-b.in:
+			if !ok {
+				return
+			}
+			b.items = append(b.items, item)
+		default:
+			return
+		}
+	}
+}
+
+func (b *Batcher[T]) largest() int { return b.cfg.Sizes[len(b.cfg.Sizes)-1] }
 
 // gather adds requests until the batch is full or must leave.
 func (b *Batcher[T]) gather(ctx context.Context) {
-	largest := b.cfg.Sizes[len(b.cfg.Sizes)-1]
 	leave := b.latest(time.Now().Add(b.cfg.MaxWait), b.items[0])
-	for len(b.items) < largest {
+	for len(b.items) < b.largest() {
 		select { // what is there already costs no wait
 		case item, ok := <-b.in:
 			if !ok {
@@ -137,7 +175,7 @@ func (b *Batcher[T]) gather(ctx context.Context) {
 
 // latest is when a batch that leaves by leave must leave with item in it.
 func (b *Batcher[T]) latest(leave time.Time, item T) time.Time {
-	d := b.deadline(item)
+	d := b.hooks.Deadline(item)
 	if d.IsZero() {
 		return leave
 	}
@@ -147,13 +185,13 @@ func (b *Batcher[T]) latest(leave time.Time, item T) time.Time {
 	return leave
 }
 
-// sorted moves what has expired out of the items. Only what is certainly late
+// expire moves what has expired out of the items. Only what is certainly late
 // goes: dropping by estimate would never correct an estimate that is wrong.
-func (b *Batcher[T]) sorted() Batch[T] {
+func (b *Batcher[T]) expire() {
 	now := time.Now()
 	keep := b.items[:0]
 	for _, item := range b.items {
-		if d := b.deadline(item); !d.IsZero() && !now.Before(d) {
+		if d := b.hooks.Deadline(item); !d.IsZero() && !now.Before(d) {
 			b.expired = append(b.expired, item)
 			continue
 		}
@@ -161,27 +199,6 @@ func (b *Batcher[T]) sorted() Batch[T] {
 	}
 	clear(b.items[len(keep):])
 	b.items = keep
-	batch := Batch[T]{Items: b.items, Expired: b.expired}
-	if len(keep) > 0 {
-		i, _ := slices.BinarySearch(b.cfg.Sizes, len(keep))
-		batch.Size = b.cfg.Sizes[i]
-		b.left = now
-	}
-	return batch
-}
-
-// observe takes the time since the last batch left into the estimate.
-func (b *Batcher[T]) observe() {
-	if b.left.IsZero() {
-		return
-	}
-	took := time.Since(b.left)
-	b.left = time.Time{}
-	if b.busy == 0 {
-		b.busy = took
-		return
-	}
-	b.busy += (took - b.busy) / 4
 }
 
 // clearAll empties s but keeps its memory, without holding on to the items.

@@ -20,8 +20,10 @@ type request struct {
 	by   time.Time
 }
 
+func by(r request) time.Time { return r.by }
+
 func newBatcher(cfg preprocess.BatchConfig, in <-chan request) *preprocess.Batcher[request] {
-	return preprocess.NewBatcher(cfg, in, func(r request) time.Time { return r.by })
+	return preprocess.NewBatcher(cfg, in, preprocess.BatchHooks[request]{Deadline: by})
 }
 
 func names(rs []request) string {
@@ -128,17 +130,17 @@ func TestBatcherExpired(t *testing.T) {
 	})
 }
 
-// TestBatcherLeavesForDeadline learns that a run takes 20 ms and then cuts the
-// wait short for a request that needs it.
+// TestBatcherLeavesForDeadline cuts the wait short for a request that needs
+// it, when a run takes 20 ms.
 func TestBatcherLeavesForDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := make(chan request, 8)
-		b := newBatcher(preprocess.BatchConfig{Sizes: []int{1, 2, 4}, MaxWait: 50 * time.Millisecond}, in)
+		b := preprocess.NewBatcher(preprocess.BatchConfig{Sizes: []int{1, 2, 4}, MaxWait: 50 * time.Millisecond}, in,
+			preprocess.BatchHooks[request]{Deadline: by, Busy: func() time.Duration { return 20 * time.Millisecond }})
 		in <- request{name: "first"}
 		if _, took := next(t, b); took != 50*time.Millisecond {
 			t.Fatalf("without a deadline it took %v", took)
 		}
-		time.Sleep(20 * time.Millisecond) // the run
 		in <- request{"second", time.Now().Add(time.Hour)}
 		in <- request{"hasty", time.Now().Add(30 * time.Millisecond)}
 		batch, took := next(t, b)
@@ -148,6 +150,51 @@ func TestBatcherLeavesForDeadline(t *testing.T) {
 		in <- request{"hopeless", time.Now().Add(time.Millisecond)}
 		if batch, took := next(t, b); names(batch.Items) != "hopeless" || took != 0 {
 			t.Errorf("%q and expired %q after %v, want it run at once", names(batch.Items), names(batch.Expired), took)
+		}
+	})
+}
+
+// TestBatcherIsAdmitted lets a batch wait for its turn: what comes meanwhile
+// goes along, what expires meanwhile does not.
+func TestBatcherIsAdmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := make(chan request, 8)
+		b := preprocess.NewBatcher(preprocess.BatchConfig{Sizes: []int{1, 2, 4}, MaxWait: 5 * time.Millisecond}, in,
+			preprocess.BatchHooks[request]{Deadline: by, Admit: func(context.Context) error {
+				time.Sleep(20 * time.Millisecond)
+				return nil
+			}})
+		in <- request{name: "a"}
+		in <- request{"hasty", time.Now().Add(10 * time.Millisecond)}
+		go func() {
+			time.Sleep(15 * time.Millisecond)
+			for _, name := range []string{"b", "c", "d", "e"} {
+				in <- request{name: name}
+			}
+		}()
+		batch, took := next(t, b)
+		if names(batch.Items) != "a b c d" || names(batch.Expired) != "hasty" || batch.Size != 4 || took != 25*time.Millisecond {
+			t.Errorf("%q, expired %q, of size %d after %v", names(batch.Items), names(batch.Expired), batch.Size, took)
+		}
+		if batch, _ := next(t, b); names(batch.Items) != "e" {
+			t.Errorf("then %q, want what had no room", names(batch.Items))
+		}
+	})
+}
+
+// TestBatcherNotAdmitted keeps what was received when the wait is given up.
+func TestBatcherNotAdmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := make(chan request, 1)
+		b := preprocess.NewBatcher(preprocess.SingleBatch(), in, preprocess.BatchHooks[request]{
+			Deadline: by, Admit: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		in <- request{name: "a"}
+		batch, err := b.Next(ctx)
+		if err != nil || names(batch.Items) != "a" || batch.Size != 1 {
+			t.Errorf("got %q of size %d, %v", names(batch.Items), batch.Size, err)
 		}
 	})
 }

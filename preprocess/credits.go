@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -9,68 +10,87 @@ import (
 // semaphore that is first come, first served, so that no camera starves
 // another, and whose size changes as workers come and go.
 type credits struct {
-	mu      sync.Mutex
-	limit   int
+	mu    sync.Mutex
+	limit int
+	// each bounds those of one bounded holder; 0: no more than limit does.
+	each    int
 	used    int
-	waiting []chan struct{} // each is closed when its turn has come
+	waiting []turn
+}
+
+// holder has credits.
+type holder struct {
+	// bounded says that the holder's frames grow old while they wait at a worker,
+	// so that it may have few there.
+	bounded bool
+	used    int
+}
+
+// turn waits for a credit.
+type turn struct {
+	who   *holder
+	given chan struct{} // closed when its turn has come
 }
 
 func newCredits(limit int) *credits { return &credits{limit: max(limit, 1)} }
 
 // acquire waits for a credit, or until ctx ends.
-func (c *credits) acquire(ctx context.Context) error {
+func (c *credits) acquire(ctx context.Context, who *holder) error {
 	c.mu.Lock()
 	if ctx.Err() != nil {
 		c.mu.Unlock()
 		return context.Cause(ctx)
 	}
-	if c.used < c.limit && len(c.waiting) == 0 {
-		c.used++
-		c.mu.Unlock()
-		return nil
-	}
-	turn := make(chan struct{})
-	c.waiting = append(c.waiting, turn)
+	t := turn{who, make(chan struct{})}
+	c.waiting = append(c.waiting, t)
+	c.serve()
 	c.mu.Unlock()
 	select {
-	case <-turn:
+	case <-t.given:
 		return nil
 	case <-ctx.Done():
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, w := range c.waiting {
-		if w == turn {
-			c.waiting = append(c.waiting[:i], c.waiting[i+1:]...)
-			return context.Cause(ctx)
-		}
+	if i := slices.Index(c.waiting, t); i >= 0 {
+		c.waiting = slices.Delete(c.waiting, i, i+1)
+	} else { // it was given meanwhile: hand it on
+		c.used--
+		who.used--
 	}
-	c.used-- // it was given meanwhile: hand it on
 	c.serve()
 	return context.Cause(ctx)
 }
 
-func (c *credits) release() {
+func (c *credits) release(who *holder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.used--
+	who.used--
 	c.serve()
 }
 
-// resize changes how many there are. Credits in use beyond the new number are
-// not taken back: they are not given again.
-func (c *credits) resize(limit int) {
+// resize changes how many there are, and how many a bounded holder may have.
+// Credits in use beyond the new numbers are not taken back: they are not given
+// again.
+func (c *credits) resize(limit, each int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.limit = max(limit, 1)
+	c.limit, c.each = max(limit, 1), each
 	c.serve()
 }
 
-// serve gives free credits to those who wait. mu is held.
+// serve gives free credits to those who wait and may have more. mu is held.
 func (c *credits) serve() {
-	for c.used < c.limit && len(c.waiting) > 0 {
+	for i := 0; i < len(c.waiting) && c.used < c.limit; {
+		t := c.waiting[i]
+		if t.who.bounded && c.each > 0 && t.who.used >= c.each {
+			i++
+			continue
+		}
 		c.used++
-		close(c.waiting[0])
-		c.waiting = c.waiting[1:]
+		t.who.used++
+		close(t.given)
+		c.waiting = slices.Delete(c.waiting, i, i+1)
 	}
 }

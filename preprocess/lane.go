@@ -20,6 +20,7 @@ type lane struct {
 	camera  *camera
 	cfg     DetectConfig
 	model   *modelState
+	holder  holder // of the model's credits
 	tf      *Transform
 	account account
 	// published is the last result of an earlier owner, taken the last frame
@@ -67,7 +68,7 @@ func newLane(c *camera, cfg DetectConfig, m *modelState) (*lane, error) {
 	l := &lane{
 		camera: c, cfg: cfg, model: m, tf: tf,
 		in: make(chan *entry, 1), order: make(chan *ticket, orderQueue),
-		published: c.cfg.Resume[m.cfg.Ref.Name],
+		published: c.cfg.Resume[m.cfg.Ref.Name], holder: holder{bounded: c.cfg.Delivery == Latest},
 	}
 	l.taken = l.published
 	obs, name := c.owner.deps.Observer, m.cfg.Ref.Name
@@ -183,13 +184,13 @@ func (l *lane) run() {
 			l.refuse(e)
 			continue
 		}
-		if l.model.credits.acquire(ctx) != nil {
+		if l.model.credits.acquire(ctx, &l.holder) != nil {
 			l.drop(e, DropShutdown)
 			continue
 		}
 		e = l.newest(e)
 		if e.unfit != "" || e.blank() {
-			l.model.credits.release()
+			l.model.credits.release(&l.holder)
 			l.refuse(e)
 			continue
 		}
@@ -244,7 +245,7 @@ func (l *lane) send(ctx context.Context, e *entry) {
 	l.looked(e)
 	if err != nil {
 		l.model.pool.Put(body)
-		l.model.credits.release()
+		l.model.credits.release(&l.holder)
 		if errors.Is(err, errOverwritten) {
 			t.dropped = DropOverwritten
 		} else {

@@ -36,6 +36,9 @@ const (
 var (
 	// ErrNoWorker says that nobody serves the model at the moment.
 	ErrNoWorker = errors.New("no worker serves the model")
+	// ErrModelOut says that the model keeps failing and was taken out for a
+	// while; the error says why.
+	ErrModelOut = errors.New("the model is out")
 	// ErrTimeout says that a worker did not answer in time.
 	ErrTimeout = errors.New("the worker did not answer in time")
 )
@@ -202,12 +205,13 @@ func (o *Owner) Add(cfg CameraConfig) error {
 	return nil
 }
 
-// SetCredits changes how many requests of a model may be under way. There is
-// always one, so that frames find out that nobody serves the model. A model
-// that is not known is ignored.
-func (o *Owner) SetCredits(model string, n int) {
+// SetCredits changes how many requests of a model may be under way, and how
+// many of these may be of one camera whose newest frame wins: more than runs at
+// once would wait, and grow old. There is always one, so that frames find out
+// that nobody serves the model. A model that is not known is ignored.
+func (o *Owner) SetCredits(model string, n, each int) {
 	if m := o.models[model]; m != nil {
-		m.credits.resize(n)
+		m.credits.resize(n, each)
 	}
 }
 

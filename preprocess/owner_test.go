@@ -316,6 +316,12 @@ func TestWorkerTroubles(t *testing.T) {
 		{"latest drops without a worker", preprocess.Latest, func(int) (*tensor.Answer, error) {
 			return nil, preprocess.ErrNoWorker
 		}, func(c preprocess.Counts) bool { return c.Dropped[preprocess.DropNoWorker] == 1 }, ""},
+		{"latest drops while the model is out", preprocess.Latest, func(int) (*tensor.Answer, error) {
+			return nil, fmt.Errorf("%w: it hangs", preprocess.ErrModelOut)
+		}, func(c preprocess.Counts) bool { return c.Dropped[preprocess.DropModelOut] == 1 }, ""},
+		{"every fails while the model is out", preprocess.Every, func(int) (*tensor.Answer, error) {
+			return nil, fmt.Errorf("%w: it hangs", preprocess.ErrModelOut)
+		}, func(c preprocess.Counts) bool { return c.Failed == 1 }, vedette.StatusFailed},
 		{"every tries again after a timeout", preprocess.Every, func(try int) (*tensor.Answer, error) {
 			if try == 0 {
 				return nil, preprocess.ErrTimeout

@@ -48,19 +48,23 @@ func (r *request) answered(ctx context.Context, a *tensor.Answer, err error) {
 		t.dropped = DropShutdown
 	case errors.Is(err, ErrNoWorker):
 		t.dropped = DropNoWorker
+	case errors.Is(err, ErrModelOut) && r.lane.camera.cfg.Delivery == Latest:
+		t.dropped = DropModelOut
+	case errors.Is(err, ErrModelOut): // every frame has a result
+		t.fail(DropModelOut, err.Error())
 	case errors.Is(err, ErrTimeout):
 		t.fail("timeout", "timeout")
 	default:
 		t.fail("request", err.Error())
 	}
 	r.lane.model.pool.Put(r.body)
-	r.lane.model.credits.release()
+	r.lane.model.credits.release(&r.lane.holder)
 	close(t.done)
 }
 
 // again repeats a lossless request that no worker took or answered.
 func (r *request) again(ctx context.Context, err error) bool {
-	if r.lane.camera.cfg.Delivery != Every || ctx.Err() != nil {
+	if r.lane.camera.cfg.Delivery != Every || ctx.Err() != nil || errors.Is(err, ErrModelOut) {
 		return false
 	}
 	if !errors.Is(err, ErrNoWorker) && r.attempts >= everyAttempts {

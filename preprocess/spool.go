@@ -361,7 +361,7 @@ func (l *lane) sendOne(ctx context.Context, s *spooled) bool {
 
 // sendTensor gives s to a worker; false when the owner stops first.
 func (l *lane) sendTensor(ctx context.Context, s *spooled, t *ticket) bool {
-	if l.model.credits.acquire(ctx) != nil {
+	if l.model.credits.acquire(ctx, &l.holder) != nil {
 		return false
 	}
 	body := s.body
@@ -371,7 +371,7 @@ func (l *lane) sendTensor(ctx context.Context, s *spooled, t *ticket) bool {
 		case err == nil && len(data) == l.model.bytes:
 			body = &data
 		case err == nil:
-			l.model.credits.release()
+			l.model.credits.release(&l.holder)
 			t.fail("spool", fmt.Sprintf("the spool has %d bytes of it, want %d", len(data), l.model.bytes))
 			close(t.done)
 			l.order <- t
@@ -381,7 +381,7 @@ func (l *lane) sendTensor(ctx context.Context, s *spooled, t *ticket) bool {
 			select {
 			case <-time.After(spoolPause):
 			case <-ctx.Done():
-				l.model.credits.release()
+				l.model.credits.release(&l.holder)
 				return false
 			}
 		}

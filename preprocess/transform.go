@@ -146,6 +146,10 @@ func (t *Transform) render(dst, src cv.View) error {
 	p := &t.plan
 	conv, needed := t.conversion(src.Channels)
 	direct := p.resized == p.cut.Size()
+	if direct && !needed && src.Width == dst.Width && src.Height == dst.Height {
+		copyRows(dst, src) // nothing to resize, whatever the interpolation
+		return nil
+	}
 	if direct && !needed {
 		return cv.Resize(dst, src, t.interp)
 	}
@@ -157,11 +161,16 @@ func (t *Transform) render(dst, src cv.View) error {
 	if needed {
 		return cv.Convert(dst, small, conv)
 	}
+	copyRows(dst, small)
+	return nil
+}
+
+// copyRows copies a picture into one of the same size.
+func copyRows(dst, src cv.View) {
 	n := dst.Width * dst.Channels
 	for y := range dst.Height {
-		copy(dst.Data[y*dst.Stride:][:n], small.Data[y*small.Stride:])
+		copy(dst.Data[y*dst.Stride:][:n], src.Data[y*src.Stride:])
 	}
-	return nil
 }
 
 // conversion is how to get from a source of that many channels to the model's

@@ -85,7 +85,8 @@ func writeStatus(w io.Writer, stats []bus.ServiceStat) error {
 		fmt.Fprintf(t, "%s %s on %s, site %s, up %s, %s\n", stat.Metadata["stage"], cmp.Or(s.Instance, stat.ID), s.Host, cmp.Or(s.Site, "-"),
 			time.Since(s.Started.Time).Round(time.Second), health)
 		for _, m := range s.Models {
-			fmt.Fprintf(t, "model %s  %s on %s, %d workers, sha256 %.12s…\n", m.Name, m.Engine, m.Device, m.Workers, m.SHA256)
+			fmt.Fprintf(t, "model %s  %s on %s, %d workers, batches of %v, sha256 %.12s…%s\n",
+				m.Name, m.Engine, m.Device, m.Workers, m.Batches, m.SHA256, troubleOf(&m))
 		}
 		if len(s.Cameras) == 0 {
 			continue
@@ -98,6 +99,18 @@ func writeStatus(w io.Writer, stats []bus.ServiceStat) error {
 	return t.Flush()
 }
 
+// troubleOf is what the line of a model adds when something is wrong with it.
+func troubleOf(m *pipeline.ModelStatus) string {
+	out := ""
+	if why := m.Trouble(); why != "" {
+		out = ", " + strings.ToUpper(why[:1]) + why[1:]
+	}
+	if m.Failures > 0 {
+		out += fmt.Sprintf(" (%d runs failed, %d of them cut off, %d hung; loaded anew %d times)", m.Failures, m.CutOff, m.GivenUp, m.Reloads)
+	}
+	return out
+}
+
 func writeCamera(w io.Writer, c pipeline.CameraStatus) {
 	state := cmp.Or(c.Phase, "-")
 	if c.Reason != "" {
@@ -105,6 +118,9 @@ func writeCamera(w io.Writer, c pipeline.CameraStatus) {
 	}
 	if c.Reconnects > 0 {
 		state += fmt.Sprintf(" (%d reconnects)", c.Reconnects)
+	}
+	for _, model := range slices.Sorted(maps.Keys(c.Degraded)) {
+		state += "; degraded: model " + model + " is out"
 	}
 	if len(c.Accounts) == 0 { // its owner is another instance
 		fmt.Fprintf(w, "%s\t%s%s\n", c.ID, state, strings.Repeat("\t-", 10))

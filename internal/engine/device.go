@@ -18,6 +18,11 @@ const (
 	OpenVINO DeviceKind = "openvino"
 )
 
+// Batches reports whether a device of this kind works off several pictures at
+// once faster than one after the other. A CPU does not: there, several runs at
+// once do.
+func (k DeviceKind) Batches() bool { return k == CUDA || k == TensorRT }
+
 // Device is a parsed device name.
 type Device struct {
 	Kind DeviceKind

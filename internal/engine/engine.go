@@ -110,4 +110,13 @@ type LoadOptions struct {
 	Device string
 	// Threads is the number of intra-op threads of one run; 0 means 1.
 	Threads int
+	// Batches are the batch sizes that runners will be made for, ascending, for
+	// devices that prepare for them; none: any.
+	Batches []int
+	// GPUMemory bounds what the model takes of a GPU's memory, in bytes; 0:
+	// nothing does.
+	GPUMemory int64
+	// NoCPU refuses a model of which the device cannot run every operator,
+	// instead of running those on the CPU.
+	NoCPU bool
 }

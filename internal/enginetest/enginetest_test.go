@@ -53,3 +53,7 @@ func TestEnginesAgree(t *testing.T) {
 		})
 	}
 }
+
+// TestFaulty: an engine that is to fail on demand passes the suite as long as it
+// is in order.
+func TestFaulty(t *testing.T) { enginetest.Run(t, enginetest.NewFaulty(gorgonia.New())) }

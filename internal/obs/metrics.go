@@ -32,6 +32,7 @@ type Metrics struct {
 	queueDepth     *prometheus.GaugeVec
 	engineRun      *prometheus.HistogramVec
 	engineFallback *prometheus.CounterVec
+	models         modelMetrics
 }
 
 // Names of labels.
@@ -64,6 +65,7 @@ func New(version string) *Metrics {
 		"Time of one run of the inference engine, which may be a batch.", labelModel, "engine", "device")
 	m.engineFallback = m.counter("engine_fallback_total",
 		"Times a model runs on another engine or device than the best that was looked for.", labelModel)
+	m.models = m.newModelMetrics()
 	m.registry.MustRegister(buildInfo(version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

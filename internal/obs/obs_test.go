@@ -37,6 +37,10 @@ func busy(cameras ...string) *obs.Metrics {
 	}
 	m.EngineRun("yolox", "onnxruntime", "cuda:0", -time.Second)
 	m.EngineFallback("yolox")
+	m.EngineFailure("yolox", "timeout")
+	m.Batch("yolox", 3, 4)
+	m.ModelUp("yolox", false)
+	m.ModelReloaded("yolox", 2)
 	return m
 }
 
@@ -53,6 +57,11 @@ func TestMetrics(t *testing.T) {
 		`vedette_camera_reconnects_total{camera="gate"} 1`,
 		`vedette_camera_up{camera="gate"} 1`,
 		`vedette_engine_fallback_total{model="yolox"} 1`,
+		`vedette_engine_failures_total{model="yolox",reason="timeout"} 1`,
+		`vedette_batch_pictures_total{model="yolox"} 3`,
+		`vedette_batch_places_total{model="yolox"} 4`,
+		`vedette_model_up{model="yolox"} 0`,
+		`vedette_model_reloads_total{model="yolox"} 2`,
 		`vedette_frames_captured_total{camera="gate",model="yolox"} 5`,
 		`vedette_frames_total{camera="gate",model="yolox",reason="",result="inferred"} 3`,
 		`vedette_frames_total{camera="gate",model="yolox",reason="stale",result="dropped"} 2`,

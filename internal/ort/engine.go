@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -18,8 +20,9 @@ import (
 
 // Engine is ONNX Runtime.
 type Engine struct {
-	lib Library
-	log *slog.Logger
+	lib    Library
+	log    *slog.Logger
+	warned *atomic.Bool // of a fallback
 }
 
 // process is the one environment a process can have: the binding keeps it in
@@ -35,7 +38,7 @@ func New(log *slog.Logger) (*Engine, error) {
 	process.Lock()
 	defer process.Unlock()
 	if process.lib.Path != "" {
-		return &Engine{process.lib, log}, nil
+		return &Engine{process.lib, log, new(atomic.Bool)}, nil
 	}
 	lib, err := Find()
 	if err != nil {
@@ -50,7 +53,7 @@ func New(log *slog.Logger) (*Engine, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoLibrary, lib.Path, err)
 	}
 	process.lib = lib
-	return &Engine{lib, log}, nil
+	return &Engine{lib, log, new(atomic.Bool)}, nil
 }
 
 // telemetryVariable turns ONNX Runtime's telemetry off when it is set before
@@ -111,15 +114,24 @@ func (e *Engine) Load(ctx context.Context, onnx []byte, opts engine.LoadOptions)
 			return nil, err
 		}
 		info.Fallback = err.Error()
-		e.log.Warn("falling back to the CPU", "device", d.String(), "reason", err)
+		e.fellBack(d, info.Fallback)
 	}
 	return nil, errors.New("no device to try") // choose never returns none
 }
 
+// fellBack warns of a device that seemed to be there, once for all models.
+func (e *Engine) fellBack(dev engine.Device, reason string) {
+	level := slog.LevelWarn
+	if e.warned.Swap(true) {
+		level = slog.LevelDebug
+	}
+	e.log.Log(context.Background(), level, "no accelerator: running on the CPU", "device", dev.String(), "reason", reason)
+}
+
 // open makes the session and runs it once on zeros.
 func (e *Engine) open(ctx context.Context, onnx []byte, opts engine.LoadOptions, dev engine.Device, info engine.Info, pic engine.Picture) (*model, error) {
-	m := &model{info: info, pic: pic, refs: 1}
-	start := func() error {
+	m := &model{info: info, pic: pic, refs: 1, device: dev, log: e.log}
+	err := m.guarded(func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -132,20 +144,19 @@ func (e *Engine) open(ctx context.Context, onnx []byte, opts engine.LoadOptions,
 		if err != nil {
 			return sessionError(err, dev)
 		}
-		r, err := m.NewRunner(ctx, pic.WarmUpBatch())
-		if err != nil {
-			return errors.Join(err, m.Close())
-		}
-		return r.Close()
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	if dev.Kind == engine.CPU {
-		return m, start()
+	r, err := m.NewRunner(ctx, pic.WarmUpBatch())
+	if err == nil {
+		err = r.Close()
 	}
-	restored, err := keepSignals(start)
-	if restored > 0 {
-		e.log.Debug("put back signal handlers that the device's libraries had replaced", "device", dev.String(), "handlers", restored)
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
-	return m, err
+	return m, nil
 }
 
 // sessionError sorts what the library says on a model it does not take.
@@ -160,10 +171,19 @@ func sessionError(err error, dev engine.Device) error {
 	case strings.Contains(text, "is not a registered function/op"), strings.Contains(text, "No Op registered for"), strings.Contains(text, "NOT_IMPLEMENTED"),
 		strings.Contains(text, "Could not find an implementation"), strings.Contains(text, "opset"):
 		return fmt.Errorf("%w: %s", engine.ErrUnsupported, text)
-	case dev.Kind != engine.CPU:
-		return fmt.Errorf("%w: %s: %s", engine.ErrNoDevice, dev, text)
+	case strings.Contains(text, "fallback to CPU EP has been explicitly disabled"):
+		return fmt.Errorf("%w: %s lacks some of the model's operators", engine.ErrUnsupported, dev)
+	case dev.Kind != engine.CPU && ofDevice(text):
+		return fmt.Errorf("%w: %s: %s", engine.ErrNoDevice, dev, oneLine(err))
 	}
 	return fmt.Errorf("%w: %s", engine.ErrModel, text)
+}
+
+// ofDevice tells trouble with a device from trouble with a model.
+func ofDevice(text string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc([]string{"cuda", "cudnn", "cublas", "tensorrt", "openvino", "allocate", "out of memory", "provider"},
+		func(word string) bool { return strings.Contains(text, word) })
 }
 
 func names(ts []engine.TensorInfo) []string {

@@ -233,6 +233,7 @@ func TestFallback(t *testing.T) {
 	if info := m.Info(); info.Device != "cpu" || !strings.Contains(info.Fallback, "cuda") {
 		t.Errorf("auto runs on %q, fallback %q", info.Device, info.Fallback)
 	}
+	enginetest.Load(t, e, onnxtest.Slow(2), engine.LoadOptions{Device: "auto"}) // another model is no other warning
 	if n := strings.Count(logged.String(), "level=WARN"); n != 1 {
 		t.Errorf("%d warnings:\n%s", n, logged.String())
 	}

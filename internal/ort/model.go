@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -20,6 +21,8 @@ var errClosed = errors.New("the model is closed")
 type model struct {
 	info    engine.Info
 	pic     engine.Picture
+	device  engine.Device
+	log     *slog.Logger
 	session *ort.DynamicAdvancedSession
 
 	mu     sync.Mutex
@@ -70,8 +73,22 @@ func (m *model) NewRunner(ctx context.Context, batch int) (engine.Runner, error)
 		return nil, err
 	}
 	r := &runner{model: m, in: m.pic.NewInput(shape)}
-	if err := r.prepare(ctx, batch); err != nil {
+	// The first run of a size loads what the device has not used so far.
+	if err := m.guarded(func() error { return r.prepare(ctx, batch) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("batch of %d: %w", batch, err), r.Close())
 	}
 	return r, nil
+}
+
+// guarded runs f, which brings libraries of the device to work for the first
+// time, and puts back the signal handlers that they replace.
+func (m *model) guarded(f func() error) error {
+	if m.device.Kind == engine.CPU {
+		return f()
+	}
+	restored, err := keepSignals(f)
+	if restored > 0 {
+		m.log.Debug("put back signal handlers that the device's libraries had replaced", "device", m.device.String(), "handlers", restored)
+	}
+	return err
 }

@@ -11,6 +11,8 @@ import "C"
 
 import (
 	"errors"
+	"strings"
+	"sync"
 	"unsafe"
 )
 
@@ -28,11 +30,40 @@ func probe(path string) (Library, error) {
 	return Library{Path: C.GoString(file), Version: C.GoString(version)}, nil
 }
 
+// gpu is one that NVIDIA's driver offers.
+type gpu struct{ name, capability string }
+
+// gpus asks NVIDIA's driver, in its own order, which $CUDA_VISIBLE_DEVICES
+// changes.
+func gpus() ([]gpu, error) {
+	var text *C.char
+	n := int(C.vedette_gpus(&text))
+	defer C.free(unsafe.Pointer(text))
+	if n < 0 {
+		return nil, errors.New(C.GoString(text))
+	}
+	list := make([]gpu, 0, n)
+	for line := range strings.Lines(C.GoString(text)) {
+		name, capability, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		list = append(list, gpu{name, capability})
+	}
+	return list, nil
+}
+
+// tensorRTVersion is 0 where there is none.
+func tensorRTVersion() int { return int(C.vedette_tensorrt_version()) }
+
+// handlers is held while handlers are watched: two watchers would take what the
+// other one puts back for what was there before.
+var handlers sync.Mutex
+
 // keepSignals runs f and undoes what it did to signal handlers. CUDA's
 // libraries install some without SA_ONSTACK, on which the Go runtime dies at
 // the next signal (github.com/yalue/onnxruntime_go issue 140). It returns how
 // many handlers had to be put back.
 func keepSignals(f func() error) (restored int, err error) {
+	handlers.Lock()
+	defer handlers.Unlock()
 	saved := C.vedette_signals_save()
 	defer func() { restored = int(C.vedette_signals_restore(saved)) }()
 	return 0, f()

@@ -27,7 +27,10 @@ type Request struct {
 
 // Answer is a worker's reply.
 type Answer struct {
-	Status vedette.Status   `json:"status"`
+	Status vedette.Status `json:"status"`
+	// Again says that the request was not tried here, and may go to another
+	// worker: this one stops, or loads its model anew. There is no Status then.
+	Again  bool             `json:"again,omitempty"`
 	Reason string           `json:"reason,omitempty"`
 	Model  vedette.ModelRef `json:"model"`
 	// Objects and Classes are as in [vedette.Detection], in frame coordinates.
