@@ -113,12 +113,16 @@ func (i instance) check(outs []engine.Output, err error) error {
 }
 
 // Near says where two lists differ by more than 1e-4 absolute plus relative.
-func Near[T float32 | float64](got []float32, want []T) error {
+func Near[T float32 | float64](got []float32, want []T) error { return Within(got, want, 1e-4) }
+
+// Within says where two lists differ by more than tolerance, absolute plus
+// relative.
+func Within[T float32 | float64](got []float32, want []T, tolerance float64) error {
 	if len(got) != len(want) {
 		return fmt.Errorf("%d values, want %d", len(got), len(want))
 	}
 	for i, w := range want {
-		if d := math.Abs(float64(got[i]) - float64(w)); !(d <= 1e-4+1e-4*math.Abs(float64(w))) {
+		if d := math.Abs(float64(got[i]) - float64(w)); !(d <= tolerance+tolerance*math.Abs(float64(w))) {
 			return fmt.Errorf("value %d is %v, want %v", i, got[i], w)
 		}
 	}

@@ -47,7 +47,7 @@ func TestGPUAnswersAsCPU(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 2*len(sizes))
 	for i := range errs {
-		wg.Go(func() { errs[i] = sameOn(t, cpu, gpu, sizes[i%len(sizes)], uint64(i)) })
+		wg.Go(func() { errs[i] = sameOn(t, cpu, gpu, sizes[i%len(sizes)], uint64(i), 1e-4) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -56,7 +56,7 @@ func TestGPUAnswersAsCPU(t *testing.T) {
 }
 
 // sameOn runs random batches on both.
-func sameOn(t *testing.T, a, b engine.Model, size int, seed uint64) error {
+func sameOn(t *testing.T, a, b engine.Model, size int, seed uint64, tolerance float64) error {
 	ra, err := a.NewRunner(t.Context(), size)
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func sameOn(t *testing.T, a, b engine.Model, size int, seed uint64) error {
 			if !slices.Equal(got[k].Shape, want[k].Shape) {
 				return fmt.Errorf("batch of %d: shape %v, want %v", size, got[k].Shape, want[k].Shape)
 			}
-			if err := enginetest.Near(got[k].F32, want[k].F32); err != nil {
+			if err := enginetest.Within(got[k].F32, want[k].F32, tolerance); err != nil {
 				return fmt.Errorf("batch of %d, run %d: %w", size, run+1, err)
 			}
 		}
@@ -90,14 +90,16 @@ func sameOn(t *testing.T, a, b engine.Model, size int, seed uint64) error {
 	return nil
 }
 
-// TestGPURealModels runs real networks on both.
+// TestGPURealModels runs real networks on both. Over a hundred layers the
+// rounding of other convolution algorithms adds up: an H200 differed from the
+// CPU by 1.1e-4 on yolox_nano_416.
 func TestGPURealModels(t *testing.T) {
 	e := newEngine(t)
 	for _, name := range []string{"yolox_nano_416", "nanodet_m_320", "ultraface_version-RFB-320"} {
 		onnx := readModel(t, name+".onnx")
 		cpu := enginetest.Load(t, e, onnx, engine.LoadOptions{Device: "cpu"})
 		gpu := enginetest.Load(t, e, onnx, engine.LoadOptions{Device: theGPU})
-		if err := sameOn(t, cpu, gpu, 1, 7); err != nil {
+		if err := sameOn(t, cpu, gpu, 1, 7, 1e-3); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
