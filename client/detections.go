@@ -64,7 +64,9 @@ func (c *Client) Detections(ctx context.Context, f Filter, handle func(Message) 
 		return err
 	}
 	r := &reader{client: c, filter: f, handle: handle, last: map[key]vedette.FrameID{}, missed: map[key]bool{}}
-	messages, err := c.open(ctx, subject, r)
+	asking, answered := c.refusals.watch(ctx)
+	messages, err := c.open(asking, subject, r)
+	answered()
 	switch {
 	case err == nil:
 		return c.fromStream(ctx, messages, r)
@@ -139,6 +141,9 @@ func (c *Client) live(ctx context.Context, subject string, r *reader) error {
 		return fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // it fails only with the connection
+	if c.nc.IsConnected() { // else it is refused later, if at all, and the log has that
+		_ = c.nc.FlushTimeout(flushTimeout)
+	}
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		switch {
@@ -146,6 +151,8 @@ func (c *Client) live(ctx context.Context, subject string, r *reader) error {
 			return context.Cause(ctx)
 		case errors.Is(err, nats.ErrSlowConsumer):
 			continue // the log has it, and the next message shows it as missed
+		case errors.Is(err, nats.ErrPermissionViolation):
+			return fmt.Errorf("%w: check the prefix and the login", denied(err))
 		case err != nil:
 			return fmt.Errorf("read %s: %w", subject, err)
 		}

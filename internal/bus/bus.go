@@ -26,6 +26,7 @@ type Bus struct {
 	js       jetstream.JetStream
 	subjects vedette.Subjects
 	counters Counters
+	denials  denials
 	limits   atomic.Pointer[Limits] // of the stream of detections, once ensured
 	// How requests in flight learn that their connection was lost.
 	tensorsAway, controlAway outage
@@ -110,9 +111,14 @@ func (b *Bus) connect(ctx context.Context, cfg Config, name string, extra ...nat
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.disconnected(name, err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { b.reconnected(name) }),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrSlowConsumer) {
+			switch {
+			case errors.Is(err, nats.ErrSlowConsumer):
 				b.counters.SlowConsumers.Add(1)
-			} else {
+			case errors.Is(err, nats.ErrPermissionViolation):
+				b.counters.Errors.Add(1)
+				b.denials.note(b.log, name, err)
+				return
+			default:
 				b.counters.Errors.Add(1)
 			}
 			subject := ""
@@ -123,12 +129,17 @@ func (b *Bus) connect(ctx context.Context, cfg Config, name string, extra ...nat
 		}),
 	}, extra...)
 	if b.server != nil {
-		return nats.Connect("", append(opts, nats.InProcessServer(b.server.server))...)
+		login, err := b.server.login()
+		if err != nil {
+			return nil, err
+		}
+		return nats.Connect("", append(opts, nats.InProcessServer(b.server.server), nats.CustomInboxPrefix(Stage.Inbox()), login)...)
 	}
 	login, err := cfg.login()
 	if err != nil {
 		return nil, err
 	}
+	opts = append(opts, nats.CustomInboxPrefix(cfg.inbox()))
 	// A server that accepts and says nothing must not hold up an interrupt.
 	type result struct {
 		nc  *nats.Conn
@@ -184,6 +195,15 @@ func (b *Bus) Address() string {
 		return b.control.ConnectedUrlRedacted()
 	}
 	return b.server.address()
+}
+
+// KeyFile is the file with a role's key for the embedded server; empty with an
+// external one.
+func (b *Bus) KeyFile(r Role) string {
+	if b.server == nil {
+		return ""
+	}
+	return KeyFile(b.server.store, r)
 }
 
 // Conn is the connection for control and detections, for what this package

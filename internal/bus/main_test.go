@@ -115,6 +115,12 @@ func start(tb testing.TB, cfg bus.Config) *bus.Bus {
 	return b
 }
 
+// as connects to an embedded server with the key of a role.
+func as(tb testing.TB, b *bus.Bus, r bus.Role) *bus.Bus {
+	tb.Helper()
+	return start(tb, bus.Config{URL: b.Address(), NKey: b.KeyFile(r), Role: r})
+}
+
 // refused starts a bus that cannot start and returns why.
 func refused(tb testing.TB, cfg bus.Config) error {
 	tb.Helper()

@@ -35,7 +35,9 @@ const (
 // EnsureDetections creates the stream of detections, or brings the limits of
 // an existing one up to date. One that exists with settings that cannot be
 // changed safely is an error that names them.
-func (b *Bus) EnsureDetections(ctx context.Context, limits Limits) error {
+func (b *Bus) EnsureDetections(ctx context.Context, limits Limits) (err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
 	want := jetstream.StreamConfig{
 		Name: b.subjects.Stream("detections"), Subjects: []string{b.subjects.Detections()},
 		Description: "results of every camera and model, in frame order",

@@ -1,0 +1,388 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+
+	"github.com/vedette-io/vedette/internal/bus"
+)
+
+var update = flag.Bool("update", false, "write the generated files anew")
+
+// shipped is the folder with the configurations for an external server.
+var shipped = filepath.Join("..", "..", "docs", "nats")
+
+func TestShippedAccounts(t *testing.T) {
+	path := filepath.Join(shipped, "accounts.conf")
+	want := bus.Accounts("", func(r bus.Role) string { return "$VEDETTE_" + strings.ToUpper(string(r)) })
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the table of roles says: run go test ./internal/bus -run TestShippedAccounts -update", path)
+	}
+}
+
+// plant is a server with roles.
+type plant struct {
+	url string
+	key func(bus.Role) string
+}
+
+// anonymous is who logs in with nothing.
+const anonymous = "anonymous"
+
+// connect logs in as a role with a client that is not ours.
+func (p plant) connect(t *testing.T, who string, options ...nats.Option) *nats.Conn {
+	t.Helper()
+	if who != anonymous {
+		key, err := nats.NkeyOptionFromSeed(p.key(bus.Role(who)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, key)
+	}
+	options = append(options, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), nats.MaxReconnects(0), nats.Timeout(10*time.Second))
+	nc, err := nats.Connect(p.url, options...)
+	if err != nil {
+		t.Fatalf("%s: %v", who, err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// bus logs in as a role with ours.
+func (p plant) bus(t *testing.T, r bus.Role) *bus.Bus {
+	return start(t, bus.Config{URL: p.url, NKey: p.key(r), Role: r})
+}
+
+// embeddedPlant is the server inside the program.
+func embeddedPlant(t *testing.T) plant {
+	b := start(t, bus.Config{Listen: "127.0.0.1:0", Store: t.TempDir()})
+	return plant{url: b.Address(), key: b.KeyFile}
+}
+
+// externalPlant is one as an operator sets it up: with a shipped file, and what
+// MakeKeys writes.
+func externalPlant(t *testing.T, file, more string) plant {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "keys")
+	if _, err := bus.MakeKeys(keys, ""); err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(filepath.Join(shipped, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts, err := os.ReadFile(filepath.Join(keys, "accounts.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, file)
+	for name, data := range map[string][]byte{file: append(config, more...), "accounts.conf": accounts} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts, err := server.ProcessConfigFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Only what this machine may have taken is another.
+	opts.Host, opts.Port, opts.HTTPPort, opts.LeafNode.Port, opts.LeafNode.Host = "127.0.0.1", server.RANDOM_PORT, 0, server.RANDOM_PORT, "127.0.0.1"
+	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	return plant{url: s.ClientURL(), key: func(r bus.Role) string { return filepath.Join(keys, string(r)+".nk") }}
+}
+
+// rights is what each role may do: the table that the permissions have to
+// fulfil, written down a second time.
+var rights = []struct {
+	what    string
+	do      string // pub or sub
+	subject string
+	allowed string // roles, by first letter; A is anonymous
+}{
+	{"publish a frame", "pub", "vedette.frame.h.gate", "s"},
+	{"publish a tensor", "pub", "vedette.tensor.m.i", "s"},
+	{"publish a detection", "pub", "vedette.detection.gate.m", "s"},
+	{"publish a track", "pub", "vedette.track.gate", "s"},
+	{"publish an event", "pub", "vedette.event.gate.object.person", "s"},
+	{"publish a result", "pub", "vedette.result.station", "s"},
+	{"publish a trigger", "pub", "vedette.trigger.station", "so"},
+	{"publish the status of a worker", "pub", "vedette.status.infer.i", "sw"},
+	{"publish the status of another stage", "pub", "vedette.status.ingest.i", "s"},
+	{"ask for a reload", "pub", "vedette.control.reload", "o"},
+	{"ask an instance", "pub", "vedette.service.i", "o"},
+	{"ask for statistics", "pub", "$SRV.STATS.vedette", "o"},
+	{"publish something else", "pub", "other.subject", ""},
+	{"publish for another site", "pub", "other.detection.gate.m", ""},
+
+	{"see frames", "sub", "vedette.frame.>", "o"}, // stages see those of a host
+	{"see the frames of a host", "sub", "vedette.frame.h.>", "so"},
+	{"see tensors", "sub", "vedette.tensor.m.i", "swo"},
+	{"see detections", "sub", "vedette.detection.>", "soUA"},
+	{"see one camera's detections", "sub", "vedette.detection.gate.*", "soUA"},
+	{"see tracks", "sub", "vedette.track.*", "soUA"},
+	{"see events", "sub", "vedette.event.>", "soUA"},
+	{"see results", "sub", "vedette.result.>", "soUA"},
+	{"see work", "sub", "vedette.work.>", "o"},
+	{"see the status", "sub", "vedette.status.>", "swo"},
+	{"take reloads", "sub", "vedette.control.reload", "swo"},
+	{"see everything of the site", "sub", "vedette.>", "o"},
+	{"see everything", "sub", ">", ""},
+	{"see the server's own", "sub", "$SYS.>", ""},
+	{"see what the server reports of streams", "sub", "$JS.EVENT.ADVISORY.>", "o"},
+
+	{"answer a stage", "pub", "_INBOX_stage.a.b", "s"},
+	{"answer a worker", "pub", "_INBOX_worker.a.b", ""},
+	{"answer an operator", "pub", "_INBOX_operator.a.b", "s"},
+	{"answer a subscriber", "pub", "_INBOX.a.b", ""},
+	{"read a stage's replies", "sub", "_INBOX_stage.>", "s"},
+	{"read a worker's replies", "sub", "_INBOX_worker.>", "sw"}, // a worker may have a stage's key
+	{"read an operator's replies", "sub", "_INBOX_operator.>", "o"},
+	{"read a subscriber's replies", "sub", "_INBOX.>", "UA"},
+
+	{"ask about the detections' stream", "pub", "$JS.API.STREAM.INFO.VEDETTE_DETECTIONS", "soUA"},
+	{"read a stored detection", "pub", "$JS.API.DIRECT.GET.VEDETTE_DETECTIONS.vedette.detection.gate.m", "soUA"},
+	{"make a consumer", "pub", "$JS.API.CONSUMER.CREATE.VEDETTE_DETECTIONS.x.vedette.detection.>", "soUA"},
+	{"make a durable consumer", "pub", "$JS.API.CONSUMER.DURABLE.CREATE.VEDETTE_EVENTS.x", "soUA"},
+	{"make a consumer that the subject does not name", "pub", "$JS.API.CONSUMER.CREATE.VEDETTE_DETECTIONS", "so"},
+	{"read with it", "pub", "$JS.API.CONSUMER.MSG.NEXT.VEDETTE_RESULTS.x", "soUA"},
+	{"make a consumer that is a stage's", "pub", "$JS.API.CONSUMER.CREATE.VEDETTE_DETECTIONS.track.vedette.detection.>", "so"},
+	{"read with a stage's consumer", "pub", "$JS.API.CONSUMER.MSG.NEXT.VEDETTE_DETECTIONS.track", "so"},
+	{"remove a stage's consumer", "pub", "$JS.API.CONSUMER.DELETE.VEDETTE_DETECTIONS.track", "so"},
+	{"acknowledge", "pub", "$JS.ACK.VEDETTE_DETECTIONS.x.1.1.1.1.1", "soUA"},
+	{"acknowledge in the new form", "pub", "$JS.ACK._.hash.VEDETTE_DETECTIONS.x.1.1.1.1.1", "soUA"},
+	{"acknowledge for a stage", "pub", "$JS.ACK.VEDETTE_DETECTIONS.track.1.1.1.1.1", "so"},
+	{"acknowledge work", "pub", "$JS.ACK.VEDETTE_WORK.x.1.1.1.1.1", "so"},
+	{"list the streams", "pub", "$JS.API.STREAM.NAMES", "oUA"},
+	{"make the stream", "pub", "$JS.API.STREAM.CREATE.VEDETTE_DETECTIONS", "so"},
+	{"make another stream", "pub", "$JS.API.STREAM.CREATE.OTHER", "o"},
+	{"change the stream", "pub", "$JS.API.STREAM.UPDATE.VEDETTE_DETECTIONS", "so"},
+	{"empty the stream", "pub", "$JS.API.STREAM.PURGE.VEDETTE_DETECTIONS", "o"},
+	{"delete the stream", "pub", "$JS.API.STREAM.DELETE.VEDETTE_DETECTIONS", "o"},
+	{"delete a message", "pub", "$JS.API.STREAM.MSG.DELETE.VEDETTE_DETECTIONS", "o"},
+	{"copy the stream", "pub", "$JS.API.STREAM.SNAPSHOT.VEDETTE_DETECTIONS", "o"},
+	{"read the work", "pub", "$JS.API.CONSUMER.CREATE.VEDETTE_WORK.x", "so"},
+
+	{"read the configuration", "pub", "$JS.API.DIRECT.GET.KV_vedette_config.$KV.vedette_config.a", "so"},
+	{"read the configuration with a consumer", "pub", "$JS.API.CONSUMER.CREATE.KV_vedette_config.x.$KV.vedette_config.>", "so"},
+	{"write the configuration", "pub", "$KV.vedette_config.a", "so"},
+	{"see changes of the configuration", "sub", "$KV.vedette_config.>", ""},
+	{"write how far a file was read", "pub", "$KV.vedette_runs.gate", "s"},
+	{"read a model", "pub", "$JS.API.DIRECT.GET.OBJ_vedette_models.$O.vedette_models.M.a", "swo"},
+	{"write a model", "pub", "$O.vedette_models.M.a", "so"},
+	{"read a snapshot", "pub", "$JS.API.DIRECT.GET.OBJ_vedette_snapshots.a", "so"},
+
+	{"ask the server", "pub", "$SYS.REQ.SERVER.PING", ""},
+	{"ask about an account", "pub", "$SYS.REQ.ACCOUNT.VEDETTE.CONNZ", ""},
+	{"step a leader down", "pub", "$JS.API.META.LEADER.STEPDOWN", "o"},
+}
+
+// letter stands for a role in the table of rights.
+var letter = map[string]string{"stage": "s", "worker": "w", "operator": "o", "subscriber": "U", anonymous: "A"}
+
+// may reports whether the server lets nc publish or subscribe.
+func may(t *testing.T, nc *nats.Conn, do, subject string) bool {
+	t.Helper()
+	var err error
+	if do == "pub" {
+		err = nc.Publish(subject, nil)
+	} else {
+		var sub *nats.Subscription
+		if sub, err = nc.SubscribeSync(subject); err == nil {
+			defer sub.Unsubscribe() //nolint:errcheck // the connection ends with the test
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.FlushTimeout(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	last := nc.LastError()
+	if errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), fmt.Sprintf("%q", subject)) {
+		return false
+	}
+	return true
+}
+
+func TestRights(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		plant  func(*testing.T) plant
+		nobody bool // may log in with nothing
+	}{
+		{"embedded", embeddedPlant, false},
+		{"external", func(t *testing.T) plant { return externalPlant(t, "server.conf", "") }, true},
+		{"external with the new form of acknowledgements", func(t *testing.T) plant {
+			return externalPlant(t, "server.conf", "feature_flags {js_ack_fc_v2: true, js_api_reply_v2: true}\n")
+		}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := tc.plant(t)
+			who := []string{"stage", "worker", "operator", "subscriber", anonymous}
+			if tc.nobody {
+				who = who[:4]
+				if nc, err := nats.Connect(p.url); err == nil {
+					nc.Close()
+					t.Error("one can log in with nothing")
+				}
+			}
+			for _, w := range who {
+				nc := p.connect(t, w)
+				for _, r := range rights {
+					if got, want := may(t, nc, r.do, r.subject), strings.Contains(r.allowed, letter[w]); got != want {
+						t.Errorf("%s may %s (%s): %t, want %t", w, r.what, r.subject, got, want)
+					}
+				}
+			}
+			t.Run("a stage does its work", func(t *testing.T) { testStageWorks(t, p) })
+			t.Run("a worker fetches models", func(t *testing.T) { testWorkerFetches(t, p) })
+			for _, w := range who[3:] {
+				t.Run("a reader that is "+w, func(t *testing.T) { testReads(t, p, w) })
+				t.Run("a forger that is "+w, func(t *testing.T) { testForger(t, p, w) })
+			}
+			t.Run("an operator asks", func(t *testing.T) { testOperatorAsks(t, p) })
+		})
+	}
+}
+
+// notOurs are keys that nobody knows.
+func TestUnknownKey(t *testing.T) {
+	p := embeddedPlant(t)
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = refused(t, bus.Config{URL: p.url, NKey: write0600(t, "other.nk", seed)})
+	if !strings.Contains(err.Error(), "refused the login") || strings.Contains(err.Error(), string(seed)) {
+		t.Error(err)
+	}
+}
+
+// testStageWorks does what the pipeline does, and is refused nothing.
+func testStageWorks(t *testing.T, p plant) {
+	b := p.bus(t, bus.Stage)
+	mustWrite(t, writer(t, b), "gate", 0, 1, 2)
+	wantStored(t, b, "gate", upTo(3))
+	if err := b.PutSourceRun(t.Context(), "gate", bus.SourceRun{Source: "x"}); err != nil {
+		t.Error(err)
+	}
+	if r, err := b.SourceRun(t.Context(), "gate"); err != nil || r.Source != "x" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := b.PutModel(t.Context(), bus.StoredModel{Name: "m", SHA256: emptySum, Manifest: []byte("task: detect")}); err != nil {
+		t.Error(err)
+	}
+	if err := b.Permitted(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := b.Counters().Errors.Load(); n != 0 {
+		t.Errorf("%d errors on the bus", n)
+	}
+}
+
+// emptySum is the SHA-256 of an empty file.
+const emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+func testWorkerFetches(t *testing.T, p plant) {
+	w := p.bus(t, bus.Worker)
+	m, err := w.GetModel(t.Context(), "m")
+	if err != nil || m.SHA256 != emptySum {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if err := w.Permitted(t.Context()); err != nil {
+		t.Errorf("fetching a model: %v", err)
+	}
+	stop, err := w.Serve("vedette.tensor.m.i", "H", func(_ string, body []byte, respond func([]byte) error) { _ = respond(body) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.bus(t, bus.Stage).Request(t.Context(), "vedette.tensor.m.i", "H", "", []byte("abc")); err != nil || string(got) != "abc" {
+		t.Errorf("a tensor's answer: %q, %v", got, err)
+	}
+	if err := errors.Join(stop(), w.Permitted(t.Context())); err != nil {
+		t.Errorf("answering a tensor: %v", err)
+	}
+	// What is not for it fails at once and says why.
+	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := w.PutModel(within, bus.StoredModel{Name: "m", SHA256: emptySum}); !errors.Is(err, bus.ErrDenied) {
+		t.Errorf("storing a model: %v", err)
+	}
+	if err := w.EnsureDetections(within, bus.DefaultDetectionLimits()); !errors.Is(err, bus.ErrDenied) {
+		t.Errorf("making the stream: %v", err)
+	}
+	if _, err := w.Request(within, "vedette.tensor.m.i", "H", "", nil); !errors.Is(err, bus.ErrDenied) {
+		t.Errorf("asking a worker: %v", err)
+	}
+}
+
+func testOperatorAsks(t *testing.T, p plant) {
+	stage, operator := p.bus(t, bus.Stage), p.bus(t, bus.Operator)
+	stop, err := stage.AnswerAll("vedette.control.reload", func([]byte) []byte { return []byte("done") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop() //nolint:errcheck // it fails only with the connection
+	if _, err := stage.AddService(bus.ServiceName, "v1", map[string]string{"stage": "run"}, func() any { return 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := operator.AskAll(t.Context(), "vedette.control.reload", nil, 1, 10*time.Second); err != nil || len(got) != 1 || string(got[0]) != "done" {
+		t.Errorf("reload: %q, %v", got, err)
+	}
+	if got, err := operator.ServiceStats(t.Context(), 500*time.Millisecond); err != nil || len(got) != 1 {
+		t.Errorf("status: %v, %v", got, err)
+	}
+	for _, r := range []bus.Role{bus.Subscriber, bus.Worker} {
+		other := p.bus(t, r)
+		if got, err := other.AskAll(t.Context(), "vedette.control.reload", nil, 1, time.Minute); !errors.Is(err, bus.ErrDenied) {
+			t.Errorf("%s reloads: %q, %v", r, got, err)
+		}
+		if got, err := other.ServiceStats(t.Context(), time.Minute); !errors.Is(err, bus.ErrDenied) {
+			t.Errorf("%s sees the status: %v, %v", r, got, err)
+		}
+	}
+	js, err := jetstream.New(operator.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), "VEDETTE_DETECTIONS"); err != nil {
+		t.Error(err)
+	}
+}
