@@ -40,6 +40,9 @@ var (
 	ErrDenied = errors.New("the NATS server does not let this user at it")
 )
 
+// errSilent says that the server does not answer about a stream.
+var errSilent = errors.New("the NATS server does not answer about its streams: is it short of servers that run?")
+
 // Client is a connection to a bus that vedette publishes on. Once connected, it
 // reconnects by itself for ever. It is safe for concurrent use.
 type Client struct {
@@ -189,9 +192,10 @@ func (c *Client) streamError(ctx context.Context, stream string, err error) erro
 		return cause
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("%w: the stream %s does not exist: check the prefix, and that vedette publishes on this server", ErrNoStream, stream)
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders),
-		errors.Is(err, context.DeadlineExceeded): // a question that the user may not ask is not answered
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: the server has no JetStream, or this user may not use it", ErrNoStream)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %s: try again", errSilent, stream)
 	}
 	return fmt.Errorf("read stream %s: %w", stream, err)
 }

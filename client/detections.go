@@ -64,9 +64,11 @@ func (c *Client) Detections(ctx context.Context, f Filter, handle func(Message) 
 		return err
 	}
 	r := &reader{client: c, filter: f, handle: handle, last: map[key]vedette.FrameID{}, missed: map[key]bool{}}
-	asking, answered := c.refusals.watch(ctx)
-	messages, err := c.open(asking, subject, r)
-	answered()
+	messages, err := c.open(ctx, subject, r)
+	for i := 0; i < patience && errors.Is(err, errSilent); i++ {
+		c.log.Warn("the server's streams do not answer; trying again", "error", err)
+		messages, err = c.open(ctx, subject, r)
+	}
 	switch {
 	case err == nil:
 		return c.fromStream(ctx, messages, r)
@@ -77,8 +79,14 @@ func (c *Client) Detections(ctx context.Context, f Filter, handle func(Message) 
 	return err
 }
 
+// patience is how often a server whose streams do not answer is asked again: a
+// cluster that lost a server may take some seconds to choose a leader.
+const patience = 5
+
 // open begins to read stored messages at the place that the filter names.
 func (c *Client) open(ctx context.Context, subject string, r *reader) (jetstream.MessagesContext, error) {
+	ctx, answered := c.refusals.watch(ctx)
+	defer answered()
 	name := c.subjects.Stream("detections")
 	stream, err := c.js.Stream(ctx, name)
 	if err != nil {

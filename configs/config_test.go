@@ -47,7 +47,7 @@ func TestEverything(t *testing.T) {
 	want := configs.Config{
 		Site: "plant-1",
 		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Prefix: "eu.plant",
-			User: "u", Password: "p@${x}", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
+			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
 		HTTP:   configs.HTTP{Listen: ":80"},
 		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second)}, {Name: "b", Engine: configs.EngineAuto, Device: "cuda:1"}},
 		Cameras: []configs.Camera{{
@@ -58,7 +58,7 @@ func TestEverything(t *testing.T) {
 			Timeouts: configs.Timeouts{Open: configs.Duration(time.Second), FirstFrame: configs.Duration(2 * time.Second), Silence: configs.Duration(1500 * time.Millisecond)},
 		}},
 		Retention: configs.Retention{
-			Detections: configs.Limit{Age: day, Bytes: 1 << 30},
+			Detections: configs.Limit{Age: day, Bytes: 1 << 30, Replicas: 3},
 			Events:     configs.Limit{Age: 7 * day, Bytes: 1 << 20},
 			Results:    configs.Limit{Age: 365 * day, Bytes: 5 << 30},
 			Snapshots:  configs.Limit{Age: 30 * day, Bytes: 5 << 30},
@@ -178,6 +178,15 @@ func TestDuration(t *testing.T) {
 		var d configs.Duration
 		if err := d.UnmarshalText([]byte(text)); (err != nil) != (want < 0) || (err == nil && time.Duration(d) != want) {
 			t.Errorf("%q is %s, %v", text, d, err)
+		}
+	}
+}
+
+func TestSync(t *testing.T) {
+	for text, want := range map[string]time.Duration{"always": 0, "1s": time.Second, "500ms": 500 * time.Millisecond, "0s": -1, "-1s": -1, "never": -1, "": -1} {
+		var s configs.Sync
+		if err := s.UnmarshalText([]byte(text)); (err != nil) != (want < 0) || (err == nil && time.Duration(s) != want) {
+			t.Errorf("%q is %s, %v", text, s, err)
 		}
 	}
 }

@@ -23,15 +23,15 @@ func Default() Config {
 	return Config{
 		Site: "local",
 		Bus: Bus{
-			Listen: "127.0.0.1:4222", Store: "./vedette-data", MaxStore: 10 * gib, Prefix: vedette.DefaultPrefix,
+			Listen: "127.0.0.1:4222", Store: "./vedette-data", MaxStore: 10 * gib, Sync: Sync(time.Second), Prefix: vedette.DefaultPrefix,
 		},
 		HTTP:   HTTP{Listen: "127.0.0.1:8080"},
 		Models: []Model{defaultModel(DefaultModel)},
 		Retention: Retention{
-			Detections: Limit{hours(24), 2 * gib},
-			Events:     Limit{hours(720), 2 * gib},
-			Results:    Limit{hours(8760), 5 * gib},
-			Snapshots:  Limit{hours(720), 5 * gib},
+			Detections: Limit{Age: hours(24), Bytes: 2 * gib},
+			Events:     Limit{Age: hours(720), Bytes: 2 * gib},
+			Results:    Limit{Age: hours(8760), Bytes: 5 * gib},
+			Snapshots:  Limit{Age: hours(720), Bytes: 5 * gib},
 		},
 	}
 }

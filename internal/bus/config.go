@@ -66,6 +66,9 @@ type Config struct {
 	// certificate. For the embedded one: its own certificate, and CA if clients
 	// have to show one, too.
 	CA, Cert, Key string
+	// Pin is the certificate that an external server on this machine has to show,
+	// in place of CA ([PinTLS]).
+	Pin string
 
 	// Listen is host:port of the embedded server for other programs; empty:
 	// nobody can connect from outside. Port 0 picks one. On loopback whoever
@@ -197,6 +200,13 @@ func (c Config) login() ([]nats.Option, error) {
 			return nil, err
 		}
 		opts = append(opts, nats.UserCredentials(c.Creds))
+	}
+	if c.Pin != "" {
+		pinned, err := PinTLS(c.Pin)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.Secure(pinned))
 	}
 	if c.CA != "" {
 		if err := readable("ca", c.CA); err != nil {

@@ -30,9 +30,16 @@ type StoredModel struct {
 func (b *Bus) PutModel(ctx context.Context, m StoredModel) (err error) {
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
-	store, err := b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: b.subjects.Bucket("models"), Description: "models, for workers that lack them",
-	})
+	bucket := b.subjects.Bucket("models")
+	store, err := b.js.ObjectStore(ctx, bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		err = b.replicated(0, bucket, func(replicas int) error {
+			store, err = b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+				Bucket: bucket, Description: "models, for workers that lack them", Replicas: replicas,
+			})
+			return err
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("bucket of models: %w", err)
 	}
