@@ -6,6 +6,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -91,6 +92,9 @@ func CA(file string) Option { return add(nats.RootCAs(file)) }
 // files.
 func Certificate(cert, key string) Option { return add(nats.ClientCert(cert, key)) }
 
+// TLS connects with TLS as config says.
+func TLS(config *tls.Config) Option { return add(nats.Secure(config)) }
+
 // Name is shown in the server's list of connections.
 func Name(name string) Option { return add(nats.Name(name)) }
 
@@ -149,6 +153,8 @@ func connectError(server string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return fmt.Errorf("%w: %s: check the user and password, NKey or credentials", ErrLogin, server)
+	case errors.Is(err, nats.ErrNkeysNotSupported):
+		return fmt.Errorf("%w: %s: it knows no NKeys: connect without one", ErrLogin, server)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout):
 		return fmt.Errorf("%w: %s: check the address and that the server runs", ErrUnreachable, server)
 	}

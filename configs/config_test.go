@@ -140,6 +140,35 @@ func TestLoadMissing(t *testing.T) {
 	}
 }
 
+// Who only wants to reach the bus need not have the cameras' passwords.
+func TestLoadBus(t *testing.T) {
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	want := configs.Default().Bus
+	want.Store = "/s"
+	b, err := configs.LoadBus(write("bus: {store: /s}\ncameras: [{id: gate, source: 'rtsp://u:${NOT_SET_HERE}@h/x', fps: wrong}]\n"))
+	if diff := cmp.Diff(want, b); diff != "" || err != nil {
+		t.Errorf("%v: %s", err, diff)
+	}
+	for text, says := range map[string]string{
+		"bus: {stoer: /s}\ncameras: [{id: gate, source: '${NOT_SET_HERE}'}]\n":          "stoer",
+		"bus: {url: 'nats://h', user: u, password: '${NOT_SET_HERE}'}\ncameras: [{}]\n": "NOT_SET_HERE",
+		"bus: [\n": "c.yaml",
+	} {
+		if _, err := configs.LoadBus(write(text)); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "cameras") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := configs.LoadBus(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
 // TestStageDefaults: the documented defaults are those of the stages.
 func TestStageDefaults(t *testing.T) {
 	var c configs.Camera

@@ -175,12 +175,20 @@ func connectError(rawURL string, err error) error {
 	server := strings.Join(urls, ",")
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return fmt.Errorf("NATS server %s refused the login: check user, password, nkey or creds", server)
+		return &loginError{fmt.Sprintf("NATS server %s refused the login: check user, password, nkey or creds", server)}
+	case errors.Is(err, nats.ErrNkeysNotSupported):
+		return &loginError{fmt.Sprintf("NATS server %s knows no NKeys: log in without one", server)}
 	case errors.Is(err, nats.ErrNoServers):
 		return fmt.Errorf("NATS server %s cannot be reached: check the address and that it runs", server)
 	}
 	return fmt.Errorf("NATS server %s: %w", server, err)
 }
+
+// loginError is an [ErrLogin] with a sentence of its own.
+type loginError struct{ text string }
+
+func (e *loginError) Error() string        { return e.text }
+func (e *loginError) Is(target error) bool { return target == ErrLogin }
 
 // Subjects builds the subjects of this site.
 func (b *Bus) Subjects() vedette.Subjects { return b.subjects }

@@ -10,9 +10,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +33,8 @@ var (
 	ErrNoResponders = errors.New("nobody serves the subject")
 	// ErrTimeout says that an answer did not come in time.
 	ErrTimeout = errors.New("no answer in time")
+	// ErrLogin says that the server refused the login.
+	ErrLogin = errors.New("login refused")
 	// ErrDenied says that the role that is logged in may not do this.
 	ErrDenied = errors.New("this login may not do that")
 	// ErrSecondWriter says that somebody else writes this camera's detections.
@@ -148,7 +152,7 @@ func (c Config) checkListen() error {
 	switch {
 	case err != nil, ip == nil && host != "localhost" && host != "":
 		return fmt.Errorf("listen %q: want address:port, for example 127.0.0.1:4222", c.Listen)
-	case c.Store == "" && host != "localhost" && !ip.IsLoopback():
+	case c.Store == "" && c.Exposed():
 		return fmt.Errorf("listen %q: beyond this machine everybody needs a key, and the keys are in the store: set bus.store", c.Listen)
 	}
 	return nil
@@ -176,6 +180,48 @@ func readable(what, file string) error {
 		return fmt.Errorf("%w: %s file %s: %w", ErrConfig, what, file, cause(err))
 	}
 	return f.Close()
+}
+
+// CheckFiles reads the keys and certificates that the configuration names, and
+// starts nothing.
+func (c Config) CheckFiles() error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if c.URL != "" {
+		_, err := c.login()
+		return err
+	}
+	if err := tlsOptions(new(server.Options), c); err != nil {
+		return err
+	}
+	keys := filepath.Join(c.Store, keysFolder)
+	if _, err := os.Stat(keys); c.Store == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil // they are made at the start
+	}
+	if err := private(keys, 0o700); err != nil {
+		return err
+	}
+	for _, r := range Roles() {
+		file := keyFile(keys, r)
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := private(file, 0o600); err != nil {
+			return err
+		}
+		if _, err := readKey(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Exposed reports whether the embedded server can be reached from other
+// machines, so that everybody needs a key.
+func (c Config) Exposed() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	return c.URL == "" && err == nil && host != "localhost" && !net.ParseIP(host).IsLoopback()
 }
 
 // login turns the files and names of the configuration into options. Files that

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // lines keeps a log.
@@ -69,9 +70,9 @@ func TestListensBeyondLoopback(t *testing.T) {
 }
 
 func TestListensWithTLS(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
-	cert, key := ca.issue("server")
-	clientCert, clientKey := ca.issue("client")
+	ca, other := testkit.NewAuthority(t), testkit.NewAuthority(t)
+	cert, key := ca.Issue("server")
+	clientCert, clientKey := ca.Issue("client")
 	b, log := startLogged(t, bus.Config{Listen: "0.0.0.0:0", Store: t.TempDir(), Cert: cert, Key: key})
 	mustWrite(t, writer(t, b), "gate", 0) // the pipeline itself
 	if strings.Contains(log.String(), "TLS") {
@@ -84,9 +85,9 @@ func TestListensWithTLS(t *testing.T) {
 		pin  string
 		want string // empty: it is let in
 	}{
-		{"who knows the authority", ca.file, "", ""},
+		{"who knows the authority", ca.File, "", ""},
 		{"who knows the certificate", "", cert, ""},
-		{"who knows another authority", other.file, "", "certificate"},
+		{"who knows another authority", other.File, "", "certificate"},
 		{"who knows another certificate", "", clientCert, "certificate"},
 		{"who knows none", "", "", "certificate"},
 	} {
@@ -98,14 +99,14 @@ func TestListensWithTLS(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
-	if nc, err := nats.Connect(b.Address(), nats.RootCAs(ca.file)); !errors.Is(err, nats.ErrAuthorization) {
+	if nc, err := nats.Connect(b.Address(), nats.RootCAs(ca.File)); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("who has no key: %v", err)
 		nc.Close()
 	}
 
 	// With an authority of its own it asks clients for a certificate, too.
-	strict, _ := startLogged(t, bus.Config{Listen: "127.0.0.1:0", Store: t.TempDir(), Cert: cert, Key: key, CA: ca.file})
-	login = bus.Config{URL: strict.Address(), NKey: strict.KeyFile(bus.Stage), CA: ca.file}
+	strict, _ := startLogged(t, bus.Config{Listen: "127.0.0.1:0", Store: t.TempDir(), Cert: cert, Key: key, CA: ca.File})
+	login = bus.Config{URL: strict.Address(), NKey: strict.KeyFile(bus.Stage), CA: ca.File}
 	if err := refused(t, login); !strings.Contains(err.Error(), "tls") {
 		t.Error(err)
 	}
@@ -114,9 +115,9 @@ func TestListensWithTLS(t *testing.T) {
 }
 
 func TestCertificatesThatCannotBeUsed(t *testing.T) {
-	ca := newAuthority(t)
-	cert, key := ca.issue("server")
-	_, otherKey := ca.issue("other")
+	ca := testkit.NewAuthority(t)
+	cert, key := ca.Issue("server")
+	_, otherKey := ca.Issue("other")
 	for _, tc := range []struct {
 		name string
 		cfg  bus.Config
@@ -126,7 +127,7 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 		{"not a certificate", bus.Config{Cert: key, Key: key}, []string{"the server's certificate", key}},
 		{"another's key", bus.Config{Cert: cert, Key: otherKey}, []string{"the server's certificate", otherKey}},
 		{"no key", bus.Config{Cert: cert}, []string{"needs both cert and key"}},
-		{"only an authority", bus.Config{CA: ca.file}, []string{"needs cert and key"}},
+		{"only an authority", bus.Config{CA: ca.File}, []string{"needs cert and key"}},
 		{"an authority that is none", bus.Config{Cert: cert, Key: key, CA: key}, []string{"the server's certificate"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
