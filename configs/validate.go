@@ -54,7 +54,7 @@ func (v validator) config(c *Config) {
 	v.id("site", c.Site)
 	v.bus(c.Bus)
 	v.address("http.listen", c.HTTP.Listen)
-	if c.HTTP.Listen != "" && c.Bus.URL == "" && c.HTTP.Listen == c.Bus.Listen {
+	if c.HTTP.Listen != "" && c.Bus.URL == "" && c.HTTP.Listen == c.Bus.Listen && !strings.HasSuffix(c.HTTP.Listen, ":0") {
 		v.bad("http.listen", "is the same address as bus.listen%s", v.got("http.listen"))
 	}
 	names := v.models(c.Models)
