@@ -55,6 +55,9 @@ type Bus struct {
 	// First part of reply subjects; empty: that of the role. For an external
 	// server with permissions of its own.
 	Inbox string `yaml:"inbox"`
+	// JetStream domain of the server that keeps the streams, where it is not the one
+	// of url but one behind it (a leaf node on the camera's host).
+	Domain string `yaml:"domain"`
 	// File with a certificate authority: that of the external server; or, for the
 	// server inside the program, the one that signed its clients' certificates,
 	// which they then have to show.

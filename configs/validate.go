@@ -107,6 +107,9 @@ func (v validator) bus(b Bus) {
 	if !v.failed("bus.sync") && (b.Sync < 0 || b.Sync > Sync(10*time.Minute)) {
 		v.bad("bus.sync", "must be always, or up to 10m%s", v.got("bus.sync"))
 	}
+	if b.Domain != "" && !v.failed("bus.domain") && !domains.MatchString(b.Domain) {
+		v.bad("bus.domain", "must be letters, digits, _ and -%s", v.got("bus.domain"))
+	}
 	if b.Inbox != "" && !v.failed("bus.inbox") && !inboxes.MatchString(b.Inbox) {
 		v.bad("bus.inbox", "must be words of letters, digits, _ and -, joined by dots%s", v.got("bus.inbox"))
 	}
@@ -134,13 +137,15 @@ func (v validator) bus(b Bus) {
 	}
 }
 
+var domains = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
 var inboxes = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
 // embedded checks what is for the server inside the program alone.
 func (v validator) embedded(b Bus, login bool) {
 	v.address("bus.listen", b.Listen)
-	if login || b.Inbox != "" {
-		v.bad("bus", "user, nkey, creds and inbox are for an external server: set bus.url")
+	if login || b.Inbox+b.Domain != "" {
+		v.bad("bus", "user, nkey, creds, inbox and domain are for an external server: set bus.url")
 	}
 	if b.CA != "" && b.Cert == "" {
 		v.bad("bus.ca", "asks clients for a certificate, which needs that of the server, too: bus.cert and bus.key")

@@ -119,7 +119,7 @@ func (s *serverFlags) fromFile(b configs.Bus, server bool) (keys string, err err
 	if s.cfg.Cert == "" {
 		s.cfg.Cert, s.cfg.Key = b.Cert, b.Key
 	}
-	s.cfg.Inbox = b.Inbox
+	s.cfg.Inbox, s.cfg.Domain = b.Inbox, b.Domain
 	if s.cfg.NKey == "" && s.cfg.Creds == "" {
 		if b.NKey != "" { // a stage's, beside which "vedette keys" puts the others
 			return filepath.Dir(b.NKey), nil

@@ -24,6 +24,7 @@ type Bus struct {
 	tensors  *nats.Conn
 	control  *nats.Conn
 	js       jetstream.JetStream
+	api      string // what its questions begin with
 	subjects vedette.Subjects
 	counters Counters
 	denials  denials
@@ -84,7 +85,13 @@ func (b *Bus) connectAll(ctx context.Context, cfg Config) error {
 	); err != nil {
 		return err
 	}
-	b.js, err = jetstream.New(b.control)
+	b.api = "$JS.API."
+	if cfg.Domain == "" {
+		b.js, err = jetstream.New(b.control)
+		return err
+	}
+	b.api = "$JS." + cfg.Domain + ".API."
+	b.js, err = jetstream.NewWithDomain(b.control, cfg.Domain)
 	return err
 }
 

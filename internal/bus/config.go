@@ -66,6 +66,9 @@ type Config struct {
 	// Inbox replaces the role's prefix of reply subjects, for a server that has
 	// permissions of its own.
 	Inbox string
+	// Domain is the JetStream domain of the server that has the streams, where it
+	// is not the one that is connected to.
+	Domain string
 	// TLS files. For an external server: CA, and Cert with Key for a client
 	// certificate. For the embedded one: its own certificate, and CA if clients
 	// have to show one, too.

@@ -102,7 +102,7 @@ func whyDenied(ctx context.Context, err error) error {
 // jetStream is for what asks JetStream: it ends ctx when the server refuses, and
 // done puts that into err.
 func (b *Bus) jetStream(ctx context.Context, err *error) (context.Context, func()) {
-	ctx, answered := b.denials.watch(ctx, "$JS.API.", "$KV.", "$O.")
+	ctx, answered := b.denials.watch(ctx, b.api, "$KV.", "$O.")
 	return ctx, func() {
 		*err = whyDenied(ctx, *err)
 		answered()
@@ -110,16 +110,22 @@ func (b *Bus) jetStream(ctx context.Context, err *error) (context.Context, func(
 }
 
 // Permitted reports what the server refused last, if nobody was told. A process
-// that lacks a right finds out at its start, instead of doing half its work.
+// that lacks a right, or cannot get replies, finds out at its start, instead of
+// doing half its work.
 func (b *Bus) Permitted(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	for _, nc := range []*nats.Conn{b.frames, b.tensors, b.control} {
+		inbox, err := nc.SubscribeSync(nc.NewInbox())
+		if err != nil {
+			return fmt.Errorf("bus: %w", err)
+		}
 		_ = nc.FlushWithContext(within) // a bus that is away refuses nothing yet
+		_ = inbox.Unsubscribe()         // it fails only with the connection
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		err := nc.LastError()
+		err = nc.LastError()
 		if !errors.Is(err, nats.ErrPermissionViolation) {
 			continue
 		}

@@ -58,7 +58,7 @@ func (b *Bus) lastDetection(ctx context.Context, subject string) (*lastMessage, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout) // at most
 	defer cancel()
-	reply, err := b.control.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+name, question)
+	reply, err := b.control.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+name, question)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, err)
 	}

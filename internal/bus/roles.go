@@ -59,7 +59,21 @@ func stageConsumers() []string { return []string{"track", "inspect", "sink"} }
 type table struct{ s vedette.Subjects }
 
 func (t table) grants() []grant {
-	return []grant{t.stage(), t.worker(), t.operator(), t.subscriber()}
+	return []grant{t.stage().anyDomain(), t.worker().anyDomain(), t.operator().anyDomain(), t.subscriber()}
+}
+
+// anyDomain allows the same questions about streams of another JetStream domain,
+// that of the plant's server where a camera host has one of its own.
+func (g grant) anyDomain() grant {
+	for _, subject := range g.publish {
+		if rest, ok := strings.CutPrefix(subject, "$JS.API."); ok {
+			g.publish = append(g.publish, "$JS.*.API."+rest)
+		}
+		if strings.HasPrefix(subject, "$KV.") {
+			g.publish = append(g.publish, "$JS.*.API."+subject)
+		}
+	}
+	return g
 }
 
 func (t table) stage() grant {
