@@ -87,4 +87,3 @@ var rights = []struct {
 	{"read the configuration in another domain", "pub", "$JS.hub.API.DIRECT.GET.KV_vedette_config.a", "so"},
 	{"step a leader down", "pub", "$JS.API.META.LEADER.STEPDOWN", "o"},
 }
-
