@@ -192,6 +192,9 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	if a := p.Bus().Address(); a != "" {
 		tell("NATS on %s; see what is published: vedette watch --server %s", a, a)
 	}
+	if cfg.Bus.URL == "" && cfg.Bus.Store == "" && cfg.Bus.Listen != "" {
+		tell("status and reload need the operator's key: --nkey %s", p.Bus().KeyFile(bus.Operator))
+	}
 	if cfg.Bus.Exposed() {
 		tell("other machines log in with a key: give %s to services that subscribe, and %s to operators", p.Bus().KeyFile(bus.Subscriber), p.Bus().KeyFile(bus.Operator))
 	}

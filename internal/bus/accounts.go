@@ -30,10 +30,8 @@ func Accounts(prefix string, key func(Role) string) string {
 	w.line("    # A user that is added here needs an inbox prefix of its own (nats --inbox-prefix):")
 	w.line("    # subscribers see what is sent to %s.", Subscriber.inboxes())
 	w.line("    users: [")
-	for _, g := range t.grants() {
-		if g.role != Subscriber {
-			w.user(g, key(g.role))
-		}
+	for _, g := range []grant{t.stage(), t.worker(), t.operator()} {
+		w.user(g.anyDomain(), key(g.role))
 	}
 	w.line("    ]")
 	w.line("    exports: [")
@@ -51,11 +49,7 @@ func Accounts(prefix string, key func(Role) string) string {
 	w.line("  }")
 	w.line("  %q {", subscribers)
 	w.line("    users: [")
-	for _, g := range t.grants() {
-		if g.role == Subscriber {
-			w.user(g, key(g.role))
-		}
-	}
+	w.user(t.subscriber(), key(Subscriber))
 	w.line("    ]")
 	w.line("    imports: [")
 	for _, subject := range t.exported() {

@@ -113,6 +113,7 @@ func (b *Bus) connect(ctx context.Context, cfg Config, name string, extra ...nat
 		nats.Name("vedette " + name),
 		nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // its keys may be put right
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.disconnected(name, err) }),

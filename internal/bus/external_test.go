@@ -27,6 +27,12 @@ func external(t *testing.T, change func(*server.Options)) string {
 	if change != nil {
 		change(opts)
 	}
+	return runServer(t, opts)
+}
+
+// runServer runs a server for the length of a test, and returns where it is.
+func runServer(t *testing.T, opts *server.Options) string {
+	t.Helper()
 	s, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +42,7 @@ func external(t *testing.T, change func(*server.Options)) string {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	if !s.ReadyForConnections(5 * time.Second) {
+	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server is not ready")
 	}
 	return s.ClientURL()

@@ -34,7 +34,7 @@ func (e *embedded) options(cfg Config, log *slog.Logger) (*server.Options, error
 		ServerName: "vedette", NoSigs: true,
 		JetStream: true, StoreDir: e.store, JetStreamMaxStore: cmp.Or(cfg.MaxStore, noBound),
 		MaxPayload: maxPayload, MaxPending: 64 << 20,
-		DisableJetStreamBanner: true,
+		DisableJetStreamBanner: true, AuthTimeout: connectTimeout.Seconds(),
 	}
 	cfg.syncOptions(opts)
 	if err := opts.ProcessConfigString(Accounts(cfg.Prefix, func(r Role) string { return public[r] })); err != nil {

@@ -58,10 +58,6 @@ func stageConsumers() []string { return []string{"track", "inspect", "sink"} }
 // table makes the grants of a site.
 type table struct{ s vedette.Subjects }
 
-func (t table) grants() []grant {
-	return []grant{t.stage().anyDomain(), t.worker().anyDomain(), t.operator().anyDomain(), t.subscriber()}
-}
-
 // anyDomain allows the same questions about streams of another JetStream domain,
 // that of the plant's server where a camera host has one of its own.
 func (g grant) anyDomain() grant {

@@ -120,19 +120,7 @@ func startShipped(t *testing.T, file, more, keys string, leaf int) string {
 		opts.LeafNode.Host, opts.LeafNode.Port = "127.0.0.1", cmp.Or(leaf, server.RANDOM_PORT)
 	}
 	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s.ClientURL()
+	return runServer(t, opts)
 }
 
 // letter stands for a role in the table of rights.

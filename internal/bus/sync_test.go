@@ -10,6 +10,19 @@ import (
 	"github.com/vedette-io/vedette/internal/bus"
 )
 
+func TestSync(t *testing.T) {
+	for _, cfg := range []bus.Config{{SyncAlways: true}, {SyncInterval: time.Second}, {SyncInterval: time.Minute}} {
+		b := start(t, cfg)
+		if always, interval := b.Sync(); always != cfg.SyncAlways || (!always && interval != cfg.SyncInterval) {
+			t.Errorf("%t and %v, want %t and %v", always, interval, cfg.SyncAlways, cfg.SyncInterval)
+		}
+		mustWrite(t, writer(t, b), "gate", 0)
+	}
+	if err := refused(t, bus.Config{SyncInterval: -1}); err == nil {
+		t.Error("a negative interval")
+	}
+}
+
 // What a stored detection costs, by how often the store is forced to the disk,
 // from one camera that waits for each and from 16 at once.
 func BenchmarkSync(b *testing.B) {
