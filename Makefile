@@ -9,12 +9,12 @@ LDFLAGS := -X main.version=$(VERSION)
 # not our own code (which has no C++).
 export CGO_CXXFLAGS ?= -O2 -w
 
-.PHONY: all setup ort build build-nocv test lint demo bench clean help
+.PHONY: all setup ort build build-nocv test soak lint demo bench clean help
 
 all: build
 
 help:
-	@sed -n 's/^# \{3\}//p' Makefile; printf 'make build        bin/vedette\nmake build-nocv   bin/vedette without OpenCV: every command but capture\nmake lint         vet, staticcheck, gofmt, import directions\nmake bench        the benchmarks of this machine\n'
+	@sed -n 's/^# \{3\}//p' Makefile; printf 'make build        bin/vedette\nmake build-nocv   bin/vedette without OpenCV: every command but capture\nmake lint         vet, staticcheck, gofmt, import directions\nmake bench        the benchmarks of this machine\nmake soak         long tests\n'
 
 setup:
 	@scripts/setup.sh
@@ -42,6 +42,11 @@ test: setup
 	go test -race -shuffle=on -timeout 20m ./...
 	go test -race -tags $(TAGS) -shuffle=on -timeout 20m ./preprocess/...
 	go test -tags $(TAGS),matprofile -shuffle=on -timeout 20m ./internal/cv/... ./ingest/... ./pipeline/... ./cmd/... ./internal/stagetest/...
+
+# What takes too long for every change: servers of a NATS cluster killed again
+# and again while detections are written and read.
+soak:
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run Cluster ./internal/bus
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 

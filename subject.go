@@ -34,6 +34,9 @@ func (s Subjects) join(tokens ...string) string {
 	return p + "." + strings.Join(tokens, ".")
 }
 
+// All matches every subject of the site.
+func (s Subjects) All() string { return s.join(">") }
+
 // Frame carries references to the frames of a camera captured on host.
 func (s Subjects) Frame(host, camera string) string { return s.join("frame", host, camera) }
 

@@ -6,6 +6,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,9 @@ const DefaultURL = "nats://127.0.0.1:4222"
 // reconnectWait is the pause between attempts while the server is away.
 const reconnectWait = 500 * time.Millisecond
 
+// flushTimeout bounds how long the server may take to refuse a subscription.
+const flushTimeout = 5 * time.Second
+
 // Errors of this package, wrapped in a sentence that says more.
 var (
 	ErrUnreachable = errors.New("NATS server not reachable")
@@ -32,7 +36,13 @@ var (
 	// ErrNoStream says that no detections are stored on this bus, under this
 	// prefix, or that this user may not read what is stored.
 	ErrNoStream = errors.New("no stored detections on this bus")
+	// ErrDenied says that this user may not see what it asked for, under this
+	// prefix.
+	ErrDenied = errors.New("the NATS server does not let this user at it")
 )
+
+// errSilent says that the server does not answer about a stream.
+var errSilent = errors.New("the NATS server does not answer about its streams: is it short of servers that run?")
 
 // Client is a connection to a bus that vedette publishes on. Once connected, it
 // reconnects by itself for ever. It is safe for concurrent use.
@@ -41,6 +51,7 @@ type Client struct {
 	js       jetstream.JetStream
 	subjects vedette.Subjects
 	log      *slog.Logger
+	refusals refusals
 }
 
 // Option changes how [Connect] connects.
@@ -69,12 +80,20 @@ func NKey(file string) Option {
 	})
 }
 
+// InboxPrefix is where replies go, for a user that may not use _INBOX, as every
+// NATS client does unless told otherwise: that of vedette's operators is
+// _INBOX_operator.
+func InboxPrefix(prefix string) Option { return add(nats.CustomInboxPrefix(prefix)) }
+
 // CA checks the server's certificate with the authorities of a PEM file.
 func CA(file string) Option { return add(nats.RootCAs(file)) }
 
 // Certificate identifies this program with a certificate and its key, PEM
 // files.
 func Certificate(cert, key string) Option { return add(nats.ClientCert(cert, key)) }
+
+// TLS connects with TLS as config says.
+func TLS(config *tls.Config) Option { return add(nats.Secure(config)) }
 
 // Name is shown in the server's list of connections.
 func Name(name string) Option { return add(nats.Name(name)) }
@@ -112,7 +131,12 @@ func Connect(server string, options ...Option) (*Client, error) {
 			}
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { c.log.Info("connected to the bus again") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.log.Warn("bus", "error", err) }),
+		nats.PermissionErrOnSubscribe(true),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if !c.refusals.note(err) {
+				c.log.Warn("bus", "error", err)
+			}
+		}),
 	}, s.nats...)
 	var err error
 	if c.nc, err = nats.Connect(server, opts...); err != nil {
@@ -129,6 +153,8 @@ func connectError(server string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return fmt.Errorf("%w: %s: check the user and password, NKey or credentials", ErrLogin, server)
+	case errors.Is(err, nats.ErrNkeysNotSupported):
+		return fmt.Errorf("%w: %s: it knows no NKeys: connect without one", ErrLogin, server)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout):
 		return fmt.Errorf("%w: %s: check the address and that the server runs", ErrUnreachable, server)
 	}
@@ -165,14 +191,17 @@ func (c *Client) Close() { c.nc.Close() }
 
 // streamError says what a stream that cannot be read means.
 func (c *Client) streamError(ctx context.Context, stream string, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, ErrDenied):
+		return fmt.Errorf("%w: stream %s: %w: check the prefix and the login", ErrNoStream, stream, cause)
+	case cause != nil:
+		return cause
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("%w: the stream %s does not exist: check the prefix, and that vedette publishes on this server", ErrNoStream, stream)
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders),
-		errors.Is(err, context.DeadlineExceeded): // a question that the user may not ask is not answered
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: the server has no JetStream, or this user may not use it", ErrNoStream)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %s: try again", errSilent, stream)
 	}
 	return fmt.Errorf("read stream %s: %w", stream, err)
 }

@@ -164,7 +164,12 @@ func TestResume(t *testing.T) {
 	if got, want := read(t, c, client.Filter{StartSeq: last + 1}, 2), []string{"gate 2", "gate 3"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	js, err := jetstream.New(p.bus.Conn())
+	operator, err := bus.Start(t.Context(), bus.Config{URL: p.bus.Address(), NKey: p.bus.KeyFile(bus.Operator), Role: bus.Operator}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer operator.Close()
+	js, err := jetstream.New(operator.Conn())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,6 +65,10 @@ func (c *Client) Detections(ctx context.Context, f Filter, handle func(Message) 
 	}
 	r := &reader{client: c, filter: f, handle: handle, last: map[key]vedette.FrameID{}, missed: map[key]bool{}}
 	messages, err := c.open(ctx, subject, r)
+	for i := 0; i < patience && errors.Is(err, errSilent); i++ {
+		c.log.Warn("the server's streams do not answer; trying again", "error", err)
+		messages, err = c.open(ctx, subject, r)
+	}
 	switch {
 	case err == nil:
 		return c.fromStream(ctx, messages, r)
@@ -75,8 +79,14 @@ func (c *Client) Detections(ctx context.Context, f Filter, handle func(Message) 
 	return err
 }
 
+// patience is how often a server whose streams do not answer is asked again: a
+// cluster that lost a server may take some seconds to choose a leader.
+const patience = 5
+
 // open begins to read stored messages at the place that the filter names.
 func (c *Client) open(ctx context.Context, subject string, r *reader) (jetstream.MessagesContext, error) {
+	ctx, answered := c.refusals.watch(ctx)
+	defer answered()
 	name := c.subjects.Stream("detections")
 	stream, err := c.js.Stream(ctx, name)
 	if err != nil {
@@ -139,6 +149,9 @@ func (c *Client) live(ctx context.Context, subject string, r *reader) error {
 		return fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // it fails only with the connection
+	if c.nc.IsConnected() { // else it is refused later, if at all, and the log has that
+		_ = c.nc.FlushTimeout(flushTimeout)
+	}
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		switch {
@@ -146,6 +159,8 @@ func (c *Client) live(ctx context.Context, subject string, r *reader) error {
 			return context.Cause(ctx)
 		case errors.Is(err, nats.ErrSlowConsumer):
 			continue // the log has it, and the next message shows it as missed
+		case errors.Is(err, nats.ErrPermissionViolation):
+			return fmt.Errorf("%w: check the prefix and the login", denied(err))
 		case err != nil:
 			return fmt.Errorf("read %s: %w", subject, err)
 		}

@@ -30,13 +30,18 @@ type Bus struct {
 	// Address of an external server, or several separated by commas, such as
 	// nats://10.0.0.2:4222; empty starts a server inside the program.
 	URL string `yaml:"url"`
-	// Address at which the server inside the program listens, on loopback;
-	// empty: for nobody outside the program.
+	// Address at which the server inside the program listens; empty: for nobody
+	// outside the program. On loopback, programs without a key may subscribe;
+	// elsewhere everybody needs one, from the folder keys in store.
 	Listen string `yaml:"listen" jsonschema:"default=127.0.0.1:4222"`
 	// Folder of the server inside the program; empty: a temporary one.
 	Store string `yaml:"store" jsonschema:"default=./vedette-data"`
 	// How much that folder may hold.
 	MaxStore Size `yaml:"max_store" jsonschema:"default=10GiB"`
+	// How often it is forced to the disk. always: before a result counts as
+	// stored, so that a power cut takes none; a time span: so often, and a power
+	// cut can take what came since.
+	Sync Sync `yaml:"sync" jsonschema:"default=1s"`
 	// First part of every subject, so that sites can share a bus.
 	Prefix string `yaml:"prefix" jsonschema:"default=vedette"`
 	// Name at the external server.
@@ -47,11 +52,20 @@ type Bus struct {
 	NKey string `yaml:"nkey"`
 	// File with the credentials for the external server.
 	Creds string `yaml:"creds"`
-	// File with the certificate authority of the external server.
+	// First part of reply subjects; empty: that of the role. For an external
+	// server with permissions of its own.
+	Inbox string `yaml:"inbox"`
+	// JetStream domain of the server that keeps the streams, where it is not the one
+	// of url but one behind it (a leaf node on the camera's host).
+	Domain string `yaml:"domain"`
+	// File with a certificate authority: that of the external server; or, for the
+	// server inside the program, the one that signed its clients' certificates,
+	// which they then have to show.
 	CA string `yaml:"ca"`
-	// File with the client certificate for the external server.
+	// File with a certificate: for the external server if it asks for one; or that
+	// of the server inside the program, which then speaks TLS.
 	Cert string `yaml:"cert"`
-	// File with the key of the client certificate.
+	// File with the key of the certificate.
 	Key string `yaml:"key"`
 }
 
@@ -198,4 +212,6 @@ type Limit struct {
 	Age Duration `yaml:"age"`
 	// The most that is kept.
 	Bytes Size `yaml:"bytes"`
+	// On how many servers of a cluster; 0: three, or one where there is no cluster.
+	Replicas int `yaml:"replicas" jsonschema:"minimum=0,maximum=5"`
 }

@@ -47,7 +47,7 @@ func TestEverything(t *testing.T) {
 	want := configs.Config{
 		Site: "plant-1",
 		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Prefix: "eu.plant",
-			User: "u", Password: "p@${x}", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
+			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", Domain: "hub", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
 		HTTP: configs.HTTP{Listen: ":80"},
 		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second),
 			Weight: 1, Batch: configs.Batch{MaxWait: configs.Duration(5 * time.Millisecond)}},
@@ -60,7 +60,7 @@ func TestEverything(t *testing.T) {
 			Timeouts: configs.Timeouts{Open: configs.Duration(time.Second), FirstFrame: configs.Duration(2 * time.Second), Silence: configs.Duration(1500 * time.Millisecond)},
 		}},
 		Retention: configs.Retention{
-			Detections: configs.Limit{Age: day, Bytes: 1 << 30},
+			Detections: configs.Limit{Age: day, Bytes: 1 << 30, Replicas: 3},
 			Events:     configs.Limit{Age: 7 * day, Bytes: 1 << 20},
 			Results:    configs.Limit{Age: 365 * day, Bytes: 5 << 30},
 			Snapshots:  configs.Limit{Age: 30 * day, Bytes: 5 << 30},
@@ -142,6 +142,35 @@ func TestLoadMissing(t *testing.T) {
 	}
 }
 
+// Who only wants to reach the bus need not have the cameras' passwords.
+func TestLoadBus(t *testing.T) {
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	want := configs.Default().Bus
+	want.Store = "/s"
+	b, err := configs.LoadBus(write("bus: {store: /s}\ncameras: [{id: gate, source: 'rtsp://u:${NOT_SET_HERE}@h/x', fps: wrong}]\n"))
+	if diff := cmp.Diff(want, b); diff != "" || err != nil {
+		t.Errorf("%v: %s", err, diff)
+	}
+	for text, says := range map[string]string{
+		"bus: {stoer: /s}\ncameras: [{id: gate, source: '${NOT_SET_HERE}'}]\n":          "stoer",
+		"bus: {url: 'nats://h', user: u, password: '${NOT_SET_HERE}'}\ncameras: [{}]\n": "NOT_SET_HERE",
+		"bus: [\n": "c.yaml",
+	} {
+		if _, err := configs.LoadBus(write(text)); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "cameras") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := configs.LoadBus(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
 // TestStageDefaults: the documented defaults are those of the stages.
 func TestStageDefaults(t *testing.T) {
 	var c configs.Camera
@@ -180,6 +209,15 @@ func TestDuration(t *testing.T) {
 		var d configs.Duration
 		if err := d.UnmarshalText([]byte(text)); (err != nil) != (want < 0) || (err == nil && time.Duration(d) != want) {
 			t.Errorf("%q is %s, %v", text, d, err)
+		}
+	}
+}
+
+func TestSync(t *testing.T) {
+	for text, want := range map[string]time.Duration{"always": 0, "1s": time.Second, "500ms": 500 * time.Millisecond, "0s": -1, "-1s": -1, "never": -1, "": -1} {
+		var s configs.Sync
+		if err := s.UnmarshalText([]byte(text)); (err != nil) != (want < 0) || (err == nil && time.Duration(s) != want) {
+			t.Errorf("%q is %s, %v", text, s, err)
 		}
 	}
 }

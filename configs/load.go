@@ -23,15 +23,15 @@ func Default() Config {
 	return Config{
 		Site: "local",
 		Bus: Bus{
-			Listen: "127.0.0.1:4222", Store: "./vedette-data", MaxStore: 10 * gib, Prefix: vedette.DefaultPrefix,
+			Listen: "127.0.0.1:4222", Store: "./vedette-data", MaxStore: 10 * gib, Sync: Sync(time.Second), Prefix: vedette.DefaultPrefix,
 		},
 		HTTP:   HTTP{Listen: "127.0.0.1:8080"},
 		Models: []Model{defaultModel(DefaultModel)},
 		Retention: Retention{
-			Detections: Limit{hours(24), 2 * gib},
-			Events:     Limit{hours(720), 2 * gib},
-			Results:    Limit{hours(8760), 5 * gib},
-			Snapshots:  Limit{hours(720), 5 * gib},
+			Detections: Limit{Age: hours(24), Bytes: 2 * gib},
+			Events:     Limit{Age: hours(720), Bytes: 2 * gib},
+			Results:    Limit{Age: hours(8760), Bytes: 5 * gib},
+			Snapshots:  Limit{Age: hours(720), Bytes: 5 * gib},
 		},
 	}
 }
@@ -79,20 +79,48 @@ func Load(path string, opts Options) (Config, error) {
 
 // Parse is [Load] for a file's content; file is the name to use in errors.
 func Parse(file string, data []byte, opts Options) (Config, error) {
+	c, doc := parse(file, data, opts)
+	if err := doc.Err(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// LoadBus reads and checks what a file says of the bus. What is wrong elsewhere,
+// such as a camera's password that this environment does not have, does not
+// matter to who only wants to reach the bus.
+func LoadBus(path string) (Bus, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Bus{}, fmt.Errorf("read configuration: %w", err)
+	}
+	c, doc := parse(path, data, Options{})
+	var all, ours strictyaml.Problems
+	if err := doc.Err(); doc.Broken() || !errors.As(err, &all) {
+		return c.Bus, err
+	}
+	for _, p := range all {
+		if p.Path == "bus" || strings.HasPrefix(p.Path, "bus.") {
+			ours = append(ours, p)
+		}
+	}
+	if len(ours) > 0 {
+		return Bus{}, ours
+	}
+	return c.Bus, nil
+}
+
+func parse(file string, data []byte, opts Options) (Config, *strictyaml.Doc) {
 	if opts.Env == nil {
 		opts.Env = os.LookupEnv
 	}
 	c := Default()
 	doc := strictyaml.Decode(file, data, &c, func(s string) (string, error) { return expand(s, opts.Env) })
-	if doc.Broken() {
-		return Config{}, doc.Err()
+	if !doc.Broken() {
+		v := validator{doc: doc, opts: opts, shown: map[string]string{}}
+		v.config(&c)
 	}
-	v := validator{doc: doc, opts: opts, shown: map[string]string{}}
-	v.config(&c)
-	if err := doc.Err(); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+	return c, doc
 }
 
 // variable is ${NAME}; the first $ of $${ keeps it as it is.

@@ -44,6 +44,8 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[configs.Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^([0-9.]+(ns|us|ms|s|m|h))+$|^[0-9.]+d$|^0$|\$\{`, Examples: []any{"500ms", "3s", "24h", "30d"}}
+	case reflect.TypeFor[configs.Sync]():
+		return &jsonschema.Schema{Type: "string", Pattern: `^always$|^([0-9.]+(ns|us|ms|s|m|h))+$|\$\{`, Examples: []any{"always", "1s"}}
 	case reflect.TypeFor[configs.Size]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "integer", Minimum: "0"}, {Type: "string", Pattern: `^[0-9.]+ *([kKMGT]?B|[KMGT]iB)?$|\$\{`}}, Examples: []any{"500MB", "10GiB"}}
 	}

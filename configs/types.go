@@ -91,6 +91,35 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 func (d Duration) String() string { return time.Duration(d).String() }
 
+// Sync is how often a store is forced to the disk; 0: always, before anything
+// counts as stored.
+type Sync time.Duration
+
+// syncAlways is how a file writes 0.
+const syncAlways = "always"
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. The error does not
+// repeat the text.
+func (s *Sync) UnmarshalText(text []byte) error {
+	if string(text) == syncAlways {
+		*s = 0
+		return nil
+	}
+	var d Duration
+	if err := d.UnmarshalText(text); err != nil || d <= 0 {
+		return errors.New("must be always or a time span such as 1s")
+	}
+	*s = Sync(d)
+	return nil
+}
+
+func (s Sync) String() string {
+	if s == 0 {
+		return syncAlways
+	}
+	return time.Duration(s).String()
+}
+
 // Size is a number of bytes, written with or without a unit: 500MB, 10GiB.
 type Size int64
 

@@ -53,8 +53,8 @@ func (v validator) failed(path string) bool { return v.doc.Failed(path) }
 func (v validator) config(c *Config) {
 	v.id("site", c.Site)
 	v.bus(c.Bus)
-	v.address("http.listen", c.HTTP.Listen, false)
-	if c.HTTP.Listen != "" && c.Bus.URL == "" && c.HTTP.Listen == c.Bus.Listen {
+	v.address("http.listen", c.HTTP.Listen)
+	if c.HTTP.Listen != "" && c.Bus.URL == "" && c.HTTP.Listen == c.Bus.Listen && !strings.HasSuffix(c.HTTP.Listen, ":0") {
 		v.bad("http.listen", "is the same address as bus.listen%s", v.got("http.listen"))
 	}
 	names := v.models(c.Models)
@@ -77,6 +77,7 @@ func (v validator) config(c *Config) {
 	} {
 		v.span(l.path+".age", l.limit.Age, time.Minute, 100*365*24*time.Hour)
 		v.size(l.path+".bytes", l.limit.Bytes, 1<<20)
+		v.whole(l.path+".replicas", l.limit.Replicas, 0, 5)
 	}
 	if len(c.Sinks) > 0 {
 		v.bad("sinks", "there are no sinks yet; leave the list empty and subscribe to the bus instead")
@@ -101,7 +102,16 @@ func (v validator) bus(b Bus) {
 	}
 	v.size("bus.max_store", b.MaxStore, 1<<20)
 	if (b.Cert == "") != (b.Key == "") {
-		v.bad("bus.cert", "a client certificate needs both bus.cert and bus.key")
+		v.bad("bus.cert", "a certificate needs both bus.cert and bus.key")
+	}
+	if !v.failed("bus.sync") && (b.Sync < 0 || b.Sync > Sync(10*time.Minute)) {
+		v.bad("bus.sync", "must be always, or up to 10m%s", v.got("bus.sync"))
+	}
+	if b.Domain != "" && !v.failed("bus.domain") && !domains.MatchString(b.Domain) {
+		v.bad("bus.domain", "must be letters, digits, _ and -%s", v.got("bus.domain"))
+	}
+	if b.Inbox != "" && !v.failed("bus.inbox") && !inboxes.MatchString(b.Inbox) {
+		v.bad("bus.inbox", "must be words of letters, digits, _ and -, joined by dots%s", v.got("bus.inbox"))
 	}
 	if b.Password != "" && b.User == "" {
 		v.bad("bus.password", "needs bus.user")
@@ -116,10 +126,7 @@ func (v validator) bus(b Bus) {
 		v.bad("bus", "give one of user, nkey and creds, not several")
 	}
 	if b.URL == "" {
-		v.address("bus.listen", b.Listen, true)
-		if logins > 0 || b.CA+b.Cert+b.Key != "" {
-			v.bad("bus", "user, nkey, creds, ca, cert and key are for an external server: set bus.url")
-		}
+		v.embedded(b, logins > 0)
 		return
 	}
 	for one := range strings.SplitSeq(b.URL, ",") {
@@ -130,8 +137,27 @@ func (v validator) bus(b Bus) {
 	}
 }
 
+var domains = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+var inboxes = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
+// embedded checks what is for the server inside the program alone.
+func (v validator) embedded(b Bus, login bool) {
+	v.address("bus.listen", b.Listen)
+	if login || b.Inbox+b.Domain != "" {
+		v.bad("bus", "user, nkey, creds, inbox and domain are for an external server: set bus.url")
+	}
+	if b.CA != "" && b.Cert == "" {
+		v.bad("bus.ca", "asks clients for a certificate, which needs that of the server, too: bus.cert and bus.key")
+	}
+	host, _, err := net.SplitHostPort(b.Listen)
+	if err == nil && b.Store == "" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		v.bad("bus.store", "must be a folder when bus.listen is not on loopback: everybody needs a key then, and the keys are in there")
+	}
+}
+
 // address checks host:port; empty means that nothing listens.
-func (v validator) address(path, address string, loopback bool) {
+func (v validator) address(path, address string) {
 	if address == "" || v.failed(path) {
 		return
 	}
@@ -141,8 +167,6 @@ func (v validator) address(path, address string, loopback bool) {
 	switch {
 	case err != nil || portErr != nil || n < 0 || n > 65535 || (ip == nil && host != "" && host != "localhost"):
 		v.bad(path, "must be address:port such as 127.0.0.1:4222, or empty%s", v.got(path))
-	case loopback && host != "localhost" && (ip == nil || !ip.IsLoopback()):
-		v.bad(path, "the server inside the program knows no users, so it listens on loopback only%s; for other machines run a NATS server with users and set bus.url", v.got(path))
 	}
 }
 

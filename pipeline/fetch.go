@@ -33,7 +33,10 @@ func (p *Pipeline) findModels(ctx context.Context) error {
 			}
 			m.Loaded = loaded
 		case reachable:
-			if err := p.offerModel(ctx, name, m.Loaded); err != nil {
+			switch err := p.offerModel(ctx, name, m.Loaded); {
+			case errors.Is(err, bus.ErrDenied): // a worker's key is for fetching alone
+				p.deps.Log.Info("workers that lack the model cannot fetch it from here", "model", name, "error", err)
+			case err != nil:
 				p.deps.Log.Warn("workers that lack the model cannot fetch it", "model", name, "error", err)
 			}
 		}

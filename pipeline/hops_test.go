@@ -18,7 +18,7 @@ func BenchmarkTensorHop(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer server.Close()
-	other, err := bus.Start(b.Context(), bus.Config{URL: server.Address()}, slog.New(slog.DiscardHandler))
+	other, err := bus.Start(b.Context(), bus.Config{URL: server.Address(), NKey: server.KeyFile(bus.Stage)}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -158,6 +158,15 @@ func (r *rig) end() {
 	if err := errors.Join(r.drain(), r.Close()); err != nil {
 		r.t.Errorf("close: %v", err)
 	}
+	// The pipeline lives within its role.
+	for _, refusal := range []string{"ermission", "may not do that", "bus: refused"} {
+		if strings.Contains(r.log.String(), refusal) {
+			r.t.Errorf("the bus refused something: %q is in the log", refusal)
+		}
+	}
+	if n := r.Bus().Counters().Errors.Load(); n > 0 {
+		r.t.Errorf("%d errors on the bus", n)
+	}
 }
 
 // drain takes what was published and has not come here yet.

@@ -115,10 +115,17 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 
 func (p *Pipeline) start(ctx context.Context) error {
 	var err error
-	if p.bus, err = bus.Start(ctx, p.cfg.Bus, p.deps.Log); err != nil {
+	cfg := p.cfg.Bus
+	if p.runs == (Stages{Infer: true}) {
+		cfg.Role = bus.Worker
+	}
+	if p.bus, err = bus.Start(ctx, cfg, p.deps.Log); err != nil {
 		return err
 	}
 	if err := p.follow(); err != nil {
+		return err
+	}
+	if err := p.bus.Permitted(ctx); err != nil {
 		return err
 	}
 	if p.runs.Preprocess || p.runs.Infer {
@@ -150,7 +157,10 @@ func (p *Pipeline) start(ctx context.Context) error {
 		}
 		p.stops = append(p.stops, stop)
 	}
-	return p.discover()
+	if err := p.discover(); err != nil {
+		return err
+	}
+	return p.bus.Permitted(ctx)
 }
 
 // Bus is the pipeline's bus, for subscribers in the same process.

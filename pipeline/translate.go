@@ -20,9 +20,12 @@ func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error
 		Bus: bus.Config{
 			URL: c.Bus.URL, Listen: c.Bus.Listen, Store: c.Bus.Store, MaxStore: int64(c.Bus.MaxStore), Prefix: c.Bus.Prefix,
 			User: c.Bus.User, Password: c.Bus.Password, NKey: c.Bus.NKey, Creds: c.Bus.Creds,
-			CA: c.Bus.CA, Cert: c.Bus.Cert, Key: c.Bus.Key,
+			Inbox: c.Bus.Inbox, Domain: c.Bus.Domain, CA: c.Bus.CA, Cert: c.Bus.Cert, Key: c.Bus.Key,
+			SyncAlways: c.Bus.Sync == 0, SyncInterval: time.Duration(c.Bus.Sync),
 		},
-		Limits: bus.Limits{Age: time.Duration(c.Retention.Detections.Age), Bytes: int64(c.Retention.Detections.Bytes)},
+		Limits: bus.Limits{
+			Age: time.Duration(c.Retention.Detections.Age), Bytes: int64(c.Retention.Detections.Bytes), Replicas: c.Retention.Detections.Replicas,
+		},
 	}
 	for _, m := range c.Models {
 		loaded, err := load(m)

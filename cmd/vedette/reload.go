@@ -39,15 +39,15 @@ undisturbed. A file that is wrong, or changes what needs a restart (the models, 
 changes nothing. The signal SIGHUP does the same for one process.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := bus.Start(cmd.Context(), server.cfg, g.log)
+			b, err := server.bus(cmd, g.log)
 			if err != nil {
-				return startError(cmd.Context(), err)
+				return err
 			}
 			defer b.Close()
-			return askReload(cmd, b)
+			return server.refused(cmd.Name(), askReload(cmd, b))
 		},
 	}
-	server.register(cmd)
+	server.register(cmd, bus.Operator)
 	return cmd
 }
 

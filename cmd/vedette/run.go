@@ -14,6 +14,7 @@ import (
 
 	"github.com/vedette-io/vedette/configs"
 	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/obs"
 	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/pipeline"
@@ -48,6 +49,12 @@ func newCheck(_ *globals) *cobra.Command {
 			}
 			if err := checkSources(file, cfg); err != nil {
 				return err
+			}
+			if err := cfg.Bus.CheckFiles(); err != nil {
+				return usagef("%s: %w", file, err)
+			}
+			if cfg.Bus.Exposed() && cfg.Bus.Cert == "" {
+				tell("note: bus.listen can be reached from other machines without TLS: give bus.cert and bus.key")
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d cameras, %d models\n", file, len(cfg.Cameras), len(cfg.Models))
 			return nil
@@ -184,6 +191,12 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	}
 	if a := p.Bus().Address(); a != "" {
 		tell("NATS on %s; see what is published: vedette watch --server %s", a, a)
+	}
+	if cfg.Bus.URL == "" && cfg.Bus.Store == "" && cfg.Bus.Listen != "" {
+		tell("status and reload need the operator's key: --nkey %s", p.Bus().KeyFile(bus.Operator))
+	}
+	if cfg.Bus.Exposed() {
+		tell("other machines log in with a key: give %s to services that subscribe, and %s to operators", p.Bus().KeyFile(bus.Subscriber), p.Bus().KeyFile(bus.Operator))
 	}
 	stopReloads, err := listenReloads(ctx, g, o, p)
 	if err != nil {

@@ -20,18 +20,6 @@ import (
 // statusWait is how long instances get to answer.
 const statusWait = time.Second
 
-// serverFlags reach the bus of a running pipeline.
-type serverFlags struct{ cfg bus.Config }
-
-func (s *serverFlags) register(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVar(&s.cfg.URL, "server", "nats://127.0.0.1:4222", "NATS server of the pipeline")
-	f.StringVar(&s.cfg.Creds, "creds", "", "credentials file")
-	f.StringVar(&s.cfg.NKey, "nkey", "", "NKey seed file")
-	f.StringVar(&s.cfg.CA, "ca", "", "CA of the server's certificate")
-	f.StringVar(&s.cfg.Prefix, "prefix", "", "prefix of all subjects (default vedette)")
-}
-
 func newStatus(g *globals) *cobra.Command {
 	var (
 		server serverFlags
@@ -45,14 +33,14 @@ func newStatus(g *globals) *cobra.Command {
 			if err := oneOf("format", format, "text", "json"); err != nil {
 				return err
 			}
-			b, err := bus.Start(cmd.Context(), server.cfg, g.log)
+			b, err := server.bus(cmd, g.log)
 			if err != nil {
-				return startError(cmd.Context(), err)
+				return err
 			}
 			defer b.Close()
 			stats, err := b.ServiceStats(cmd.Context(), statusWait)
 			if err != nil {
-				return err
+				return server.refused(cmd.Name(), err)
 			}
 			if len(stats) == 0 {
 				return fmt.Errorf("no vedette answers on %s: is it running, with the same prefix?", b.Address())
@@ -63,7 +51,7 @@ func newStatus(g *globals) *cobra.Command {
 			return writeStatus(cmd.OutOrStdout(), stats)
 		},
 	}
-	server.register(cmd)
+	server.register(cmd, bus.Operator)
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
 	return cmd
 }

@@ -88,16 +88,18 @@ func TestBadConfiguration(t *testing.T) {
 		yaml string
 		says []string
 	}{
-		"empty":             {"", []string{"cameras: give at least one camera"}},
-		"syntax":            {"cameras: [{id: ", []string{":1:"}},
-		"unknown key":       {"sitee: x\n" + model + cameras, []string{`:1:1: sitee: unknown key; did you mean "site"?`}},
-		"given twice":       {"site: x\nsite: y\n" + model + cameras, []string{":2:1: site: is given twice"}},
-		"undefined env":     {"site: \"${VEDETTE_NOSUCH}\"\n" + model + cameras, []string{"VEDETTE_NOSUCH is not set"}},
-		"bad source":        {model + "cameras: [{id: a, source: 'foo://x'}]", []string{`unknown scheme "foo"`}},
-		"missing file":      {model + "cameras: [{id: a, source: /nosuch.mp4}]", []string{"camera a: /nosuch.mp4: no such file"}},
-		"missing model":     {"models: [{name: bars, file: /nosuch.onnx}]\n" + cameras, []string{"models: bars", "/nosuch.onnx"}},
-		"unknown label":     {model + "cameras: [{id: a, source: 'synthetic://bars', detect: [{labels: [cell-oo1]}]}]", []string{"camera a", "cell-oo1", "cell-001"}},
-		"open to the world": {"bus: {listen: '0.0.0.0:4222'}\n" + model + cameras, []string{"loopback"}},
+		"empty":          {"", []string{"cameras: give at least one camera"}},
+		"syntax":         {"cameras: [{id: ", []string{":1:"}},
+		"unknown key":    {"sitee: x\n" + model + cameras, []string{`:1:1: sitee: unknown key; did you mean "site"?`}},
+		"given twice":    {"site: x\nsite: y\n" + model + cameras, []string{":2:1: site: is given twice"}},
+		"undefined env":  {"site: \"${VEDETTE_NOSUCH}\"\n" + model + cameras, []string{"VEDETTE_NOSUCH is not set"}},
+		"bad source":     {model + "cameras: [{id: a, source: 'foo://x'}]", []string{`unknown scheme "foo"`}},
+		"missing file":   {model + "cameras: [{id: a, source: /nosuch.mp4}]", []string{"camera a: /nosuch.mp4: no such file"}},
+		"missing model":  {"models: [{name: bars, file: /nosuch.onnx}]\n" + cameras, []string{"models: bars", "/nosuch.onnx"}},
+		"unknown label":  {model + "cameras: [{id: a, source: 'synthetic://bars', detect: [{labels: [cell-oo1]}]}]", []string{"camera a", "cell-oo1", "cell-001"}},
+		"open, no keys":  {"bus: {listen: '0.0.0.0:4222', store: ''}\n" + model + cameras, []string{"bus.store", "everybody needs a key"}},
+		"no certificate": {"bus: {listen: '0.0.0.0:4222', cert: /nosuch.pem, key: /nosuch.key}\n" + model + cameras, []string{"cert file /nosuch.pem", "no such file"}},
+		"no key":         {"bus: {url: 'nats://h', nkey: /nosuch.nk}\n" + model + cameras, []string{"nkey file /nosuch.nk", "no such file"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

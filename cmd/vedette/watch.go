@@ -12,13 +12,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vedette-io/vedette/client"
+	"github.com/vedette-io/vedette/internal/bus"
 )
 
 func newWatch(g *globals) *cobra.Command {
 	var (
-		server, creds, nkey, ca, prefix string
-		since, format                   string
-		filter                          client.Filter
+		server        serverFlags
+		since, format string
+		filter        client.Filter
 	)
 	cmd := &cobra.Command{
 		Use:   "watch",
@@ -34,30 +35,16 @@ func newWatch(g *globals) *cobra.Command {
 			if filter.Since, err = parseSince(since, time.Now()); err != nil {
 				return err
 			}
-			options := []client.Option{client.Log(g.log), client.Name("vedette watch"), client.Prefix(prefix)}
-			if creds != "" {
-				options = append(options, client.Credentials(creds))
-			}
-			if nkey != "" {
-				options = append(options, client.NKey(nkey))
-			}
-			if ca != "" {
-				options = append(options, client.CA(ca))
-			}
-			c, err := client.Connect(server, options...)
+			c, err := server.client(cmd, g.log)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			return watchDetections(cmd.Context(), c, filter, out)
+			return server.refused(cmd.Name(), watchDetections(cmd.Context(), c, filter, out))
 		},
 	}
+	server.register(cmd, bus.Subscriber)
 	f := cmd.Flags()
-	f.StringVar(&server, "server", client.DefaultURL, "NATS server of the pipeline")
-	f.StringVar(&creds, "creds", "", "credentials file")
-	f.StringVar(&nkey, "nkey", "", "NKey seed file")
-	f.StringVar(&ca, "ca", "", "CA of the server's certificate")
-	f.StringVar(&prefix, "prefix", "vedette", "prefix of all subjects")
 	f.StringVar(&filter.Camera, "camera", "", "only this camera")
 	f.StringVar(&filter.Model, "model", "", "only this model")
 	f.StringVar(&filter.Label, "label", "", "only detections with this label")

@@ -24,8 +24,10 @@ type Bus struct {
 	tensors  *nats.Conn
 	control  *nats.Conn
 	js       jetstream.JetStream
+	api      string // what its questions begin with
 	subjects vedette.Subjects
 	counters Counters
+	denials  denials
 	limits   atomic.Pointer[Limits] // of the stream of detections, once ensured
 	// How requests in flight learn that their connection was lost.
 	tensorsAway, controlAway outage
@@ -83,7 +85,13 @@ func (b *Bus) connectAll(ctx context.Context, cfg Config) error {
 	); err != nil {
 		return err
 	}
-	b.js, err = jetstream.New(b.control)
+	b.api = "$JS.API."
+	if cfg.Domain == "" {
+		b.js, err = jetstream.New(b.control)
+		return err
+	}
+	b.api = "$JS." + cfg.Domain + ".API."
+	b.js, err = jetstream.NewWithDomain(b.control, cfg.Domain)
 	return err
 }
 
@@ -105,14 +113,20 @@ func (b *Bus) connect(ctx context.Context, cfg Config, name string, extra ...nat
 		nats.Name("vedette " + name),
 		nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // its keys may be put right
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.disconnected(name, err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { b.reconnected(name) }),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrSlowConsumer) {
+			switch {
+			case errors.Is(err, nats.ErrSlowConsumer):
 				b.counters.SlowConsumers.Add(1)
-			} else {
+			case errors.Is(err, nats.ErrPermissionViolation):
+				b.counters.Errors.Add(1)
+				b.denials.note(b.log, name, err)
+				return
+			default:
 				b.counters.Errors.Add(1)
 			}
 			subject := ""
@@ -123,12 +137,17 @@ func (b *Bus) connect(ctx context.Context, cfg Config, name string, extra ...nat
 		}),
 	}, extra...)
 	if b.server != nil {
-		return nats.Connect("", append(opts, nats.InProcessServer(b.server.server))...)
+		login, err := b.server.login()
+		if err != nil {
+			return nil, err
+		}
+		return nats.Connect("", append(opts, nats.InProcessServer(b.server.server), nats.CustomInboxPrefix(Stage.Inbox()), login)...)
 	}
 	login, err := cfg.login()
 	if err != nil {
 		return nil, err
 	}
+	opts = append(opts, nats.CustomInboxPrefix(cfg.inbox()))
 	// A server that accepts and says nothing must not hold up an interrupt.
 	type result struct {
 		nc  *nats.Conn
@@ -164,12 +183,20 @@ func connectError(rawURL string, err error) error {
 	server := strings.Join(urls, ",")
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return fmt.Errorf("NATS server %s refused the login: check user, password, nkey or creds", server)
+		return &loginError{fmt.Sprintf("NATS server %s refused the login: check user, password, nkey or creds", server)}
+	case errors.Is(err, nats.ErrNkeysNotSupported):
+		return &loginError{fmt.Sprintf("NATS server %s knows no NKeys: log in without one", server)}
 	case errors.Is(err, nats.ErrNoServers):
 		return fmt.Errorf("NATS server %s cannot be reached: check the address and that it runs", server)
 	}
 	return fmt.Errorf("NATS server %s: %w", server, err)
 }
+
+// loginError is an [ErrLogin] with a sentence of its own.
+type loginError struct{ text string }
+
+func (e *loginError) Error() string        { return e.text }
+func (e *loginError) Is(target error) bool { return target == ErrLogin }
 
 // Subjects builds the subjects of this site.
 func (b *Bus) Subjects() vedette.Subjects { return b.subjects }
@@ -184,6 +211,15 @@ func (b *Bus) Address() string {
 		return b.control.ConnectedUrlRedacted()
 	}
 	return b.server.address()
+}
+
+// KeyFile is the file with a role's key for the embedded server; empty with an
+// external one.
+func (b *Bus) KeyFile(r Role) string {
+	if b.server == nil {
+		return ""
+	}
+	return KeyFile(b.server.store, r)
 }
 
 // Conn is the connection for control and detections, for what this package

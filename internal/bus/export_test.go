@@ -11,6 +11,12 @@ func (b *Bus) Connections() map[string]*nats.Conn {
 	return map[string]*nats.Conn{"frames": b.frames, "tensors": b.tensors, "control": b.control}
 }
 
+// Sync is how the embedded server forces its store to the disk.
+func (b *Bus) Sync() (always bool, interval time.Duration) {
+	cfg := b.server.server.JetStreamConfig()
+	return cfg.SyncAlways, cfg.SyncInterval
+}
+
 // SetAckTimeout makes a sender less patient; before the first Send.
 func (s *FrameSender) SetAckTimeout(d time.Duration) { s.ackTimeout = d }
 

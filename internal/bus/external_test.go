@@ -1,16 +1,8 @@
 package bus_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +14,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // external runs a server as an operator would, in this process.
@@ -34,6 +27,12 @@ func external(t *testing.T, change func(*server.Options)) string {
 	if change != nil {
 		change(opts)
 	}
+	return runServer(t, opts)
+}
+
+// runServer runs a server for the length of a test, and returns where it is.
+func runServer(t *testing.T, opts *server.Options) string {
+	t.Helper()
 	s, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +42,7 @@ func external(t *testing.T, change func(*server.Options)) string {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	if !s.ReadyForConnections(5 * time.Second) {
+	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server is not ready")
 	}
 	return s.ClientURL()
@@ -151,89 +150,27 @@ func testCreds(t *testing.T) {
 	}
 }
 
-// authority signs the certificates of a test.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string
-}
-
-func newAuthority(t *testing.T) *authority {
-	a := &authority{t: t}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der := a.sign(template, nil)
-	var err error
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.file = write0600(t, "ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return a
-}
-
-// sign makes a certificate for key; the first one signs itself.
-func (a *authority) sign(template *x509.Certificate, key *ecdsa.PrivateKey) []byte {
-	parent := a.cert
-	if a.key == nil {
-		var err error
-		if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			a.t.Fatal(err)
-		}
-		parent, key = template, a.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return der
-}
-
-// issue writes a certificate for 127.0.0.1 and its key.
-func (a *authority) issue(name string) (cert, key string) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	der := a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, private)
-	encoded, err := x509.MarshalECPrivateKey(private)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return write0600(a.t, name+".pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		write0600(a.t, name+".key", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}))
-}
-
 func testTLS(t *testing.T) {
-	ca := newAuthority(t)
-	cert, key := ca.issue("server")
+	ca := testkit.NewAuthority(t)
+	cert, key := ca.Issue("server")
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(ca.cert)
+	pool := ca.Pool()
 	url := external(t, func(o *server.Options) {
 		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
 		o.TLS, o.TLSVerify, o.TLSTimeout = true, true, 5
 	})
-	clientCert, clientKey := ca.issue("client")
-	use(t, bus.Config{URL: url, CA: ca.file, Cert: clientCert, Key: clientKey})
+	clientCert, clientKey := ca.Issue("client")
+	use(t, bus.Config{URL: url, CA: ca.File, Cert: clientCert, Key: clientKey})
 	for _, tc := range []struct {
 		name string
 		cfg  bus.Config
 		want string
 	}{
 		{"unknown authority", bus.Config{URL: url, Cert: clientCert, Key: clientKey}, "certificate"},
-		{"no client certificate", bus.Config{URL: url, CA: ca.file}, "tls"},
+		{"no client certificate", bus.Config{URL: url, CA: ca.File}, "tls"},
 		{"no such file", bus.Config{URL: url, CA: "/nonexistent/ca.pem"}, "ca file /nonexistent/ca.pem"},
 		{"key without certificate", bus.Config{URL: url, Key: clientKey}, "needs both cert and key"},
 	} {

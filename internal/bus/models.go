@@ -27,10 +27,21 @@ type StoredModel struct {
 }
 
 // PutModel stores a model unless the bus has the very same.
-func (b *Bus) PutModel(ctx context.Context, m StoredModel) error {
-	store, err := b.models(ctx)
+func (b *Bus) PutModel(ctx context.Context, m StoredModel) (err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
+	bucket := b.subjects.Bucket("models")
+	store, err := b.js.ObjectStore(ctx, bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		err = b.replicated(0, bucket, func(replicas int) error {
+			store, err = b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+				Bucket: bucket, Description: "models, for workers that lack them", Replicas: replicas,
+			})
+			return err
+		})
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("bucket of models: %w", err)
 	}
 	if _, err := store.GetInfo(ctx, m.SHA256); errors.Is(err, jetstream.ErrObjectNotFound) {
 		meta := jetstream.ObjectMeta{Name: m.SHA256, Description: "ONNX file of " + m.Name}
@@ -54,10 +65,15 @@ func (b *Bus) PutModel(ctx context.Context, m StoredModel) error {
 
 // GetModel fetches a model by its name and checks the file's hash. The error
 // wraps [ErrNoModel] if the bus does not have it.
-func (b *Bus) GetModel(ctx context.Context, name string) (*StoredModel, error) {
-	store, err := b.models(ctx)
+func (b *Bus) GetModel(ctx context.Context, name string) (_ *StoredModel, err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
+	store, err := b.js.ObjectStore(ctx, b.subjects.Bucket("models")) // a worker may not make it
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, fmt.Errorf("%w %s", ErrNoModel, name)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("bucket of models: %w", err)
 	}
 	m := &StoredModel{Name: name}
 	object, err := store.Get(ctx, name)
@@ -83,14 +99,4 @@ func (b *Bus) GetModel(ctx context.Context, name string) (*StoredModel, error) {
 		return nil, fmt.Errorf("fetch model %s: its file has sha256 %.12s…, want %.12s…", name, got, m.SHA256)
 	}
 	return m, nil
-}
-
-func (b *Bus) models(ctx context.Context) (jetstream.ObjectStore, error) {
-	store, err := b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: b.subjects.Bucket("models"), Description: "models, for workers that lack them",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("bucket of models: %w", err)
-	}
-	return store, nil
 }

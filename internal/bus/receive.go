@@ -45,6 +45,9 @@ type senderState struct {
 }
 
 func (r *frameReceiver) receive(m *nats.Msg, handler func(f *vedette.Frame, ack func())) {
+	if _, _, err := r.bus.subjects.ParseFrame(m.Subject); err != nil {
+		return // see meant
+	}
 	var f vedette.Frame
 	if err := json.Unmarshal(m.Data, &f); err != nil {
 		r.bus.log.Warn("frame message not understood", "subject", m.Subject, "error", err)

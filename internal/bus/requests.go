@@ -39,7 +39,9 @@ type Handler = func(header string, body []byte, respond func([]byte) error)
 // of a frame's way together. Those of other processes come over the bus.
 func (b *Bus) Serve(subject, key string, handler Handler) (stop func() error, err error) {
 	sub, err := b.tensors.QueueSubscribe(subject, workerQueue, func(m *nats.Msg) {
-		handler(m.Header.Get(key), m.Data, m.Respond)
+		if meant(m, subject) {
+			handler(m.Header.Get(key), m.Data, m.Respond)
+		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("serve %s: %w", subject, err)
@@ -88,7 +90,7 @@ func (b *Bus) Request(ctx context.Context, subject, key, header string, body []b
 	if !b.tensors.IsConnected() {
 		return nil, fmt.Errorf("%w %s: the bus is away", ErrNoResponders, subject)
 	}
-	within, cancel := context.WithCancel(ctx)
+	within, cancel := b.denials.watch(ctx, subject)
 	defer cancel()
 	// The answer to a request in flight is lost with the connection.
 	defer context.AfterFunc(away, cancel)()
@@ -96,6 +98,9 @@ func (b *Bus) Request(ctx context.Context, subject, key, header string, body []b
 	answer, err := b.tensors.RequestMsgWithContext(within, m)
 	if err == nil {
 		return answer.Data, nil
+	}
+	if denied := whyDenied(within, err); errors.Is(denied, ErrDenied) {
+		return nil, denied
 	}
 	if ctx.Err() == nil && (away.Err() != nil || errors.Is(err, nats.ErrDisconnected)) {
 		return nil, fmt.Errorf("%w %s: the bus went away", ErrNoResponders, subject)

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/vedette-io/vedette"
 )
 
 // SourceRun is one reading of a finite source, a file or pictures, so that a
@@ -22,7 +20,9 @@ type SourceRun struct {
 }
 
 // SourceRun returns the last noted run of a camera's source, or nil.
-func (b *Bus) SourceRun(ctx context.Context, camera string) (*SourceRun, error) {
+func (b *Bus) SourceRun(ctx context.Context, camera string) (_ *SourceRun, err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
 	kv, err := b.runs(ctx)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,9 @@ func (b *Bus) SourceRun(ctx context.Context, camera string) (*SourceRun, error) 
 }
 
 // PutSourceRun notes a run of a camera's source.
-func (b *Bus) PutSourceRun(ctx context.Context, camera string, r SourceRun) error {
+func (b *Bus) PutSourceRun(ctx context.Context, camera string, r SourceRun) (err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
 	kv, err := b.runs(ctx)
 	if err != nil {
 		return err
@@ -57,42 +59,19 @@ func (b *Bus) PutSourceRun(ctx context.Context, camera string, r SourceRun) erro
 	return nil
 }
 
-func (b *Bus) runs(ctx context.Context) (jetstream.KeyValue, error) {
-	kv, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: b.subjects.Bucket("runs"), Description: "how far finite sources were read",
-	})
+func (b *Bus) runs(ctx context.Context) (kv jetstream.KeyValue, err error) {
+	name := b.subjects.Bucket("runs")
+	kv, err = b.js.KeyValue(ctx, name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		err = b.replicated(0, name, func(replicas int) error {
+			kv, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+				Bucket: name, Description: "how far finite sources were read", Replicas: replicas,
+			})
+			return err
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("bucket of the runs of sources: %w", err)
 	}
 	return kv, nil
-}
-
-// LastDetection returns the last stored detection of a camera and model, or
-// nil if there is none.
-func (b *Bus) LastDetection(ctx context.Context, camera, model string) (*vedette.Detection, error) {
-	msg, err := b.lastDetection(ctx, b.subjects.Detection(camera, model))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, nil
-	}
-	if err != nil || msg == nil {
-		return nil, err
-	}
-	var d vedette.Detection
-	if err := json.Unmarshal(msg.Data, &d); err != nil {
-		return nil, fmt.Errorf("last detection of %s: %w", camera, err)
-	}
-	return &d, nil
-}
-
-func (b *Bus) lastDetection(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
-	name := b.subjects.Stream("detections")
-	stream, err := b.js.Stream(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", name, err)
-	}
-	msg, err := stream.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
-	}
-	return msg, err
 }

@@ -1,12 +1,11 @@
 package bus
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
 	"golang.org/x/sys/unix"
 )
 
@@ -40,6 +40,7 @@ type embedded struct {
 	store  string
 	temp   bool
 	lock   *os.File
+	keys   map[Role]nkeys.KeyPair
 	// jetStream is how JetStream is started again.
 	jetStream server.JetStreamConfig
 
@@ -53,15 +54,8 @@ func startServer(ctx context.Context, cfg Config, log *slog.Logger) (*embedded, 
 	if err := e.prepareStore(); err != nil {
 		return nil, err
 	}
-	opts := &server.Options{
-		ServerName: "vedette", NoSigs: true,
-		JetStream: true, StoreDir: e.store, JetStreamMaxStore: cmp.Or(cfg.MaxStore, noBound),
-		MaxPayload: maxPayload, MaxPending: 64 << 20,
-		DisableJetStreamBanner: true,
-	}
-	if cfg.Listen == "" {
-		opts.DontListen = true
-	} else if err := listenOptions(opts, cfg.Listen); err != nil {
+	opts, err := e.options(cfg, log)
+	if err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	s, err := server.NewServer(opts)
@@ -155,27 +149,6 @@ func (e *embedded) hasSpace() bool {
 	return errors.Join(err, f.Close(), os.Remove(f.Name())) == nil
 }
 
-// listenOptions takes the address, and checks first that it is free, for a
-// message that says what to do.
-func listenOptions(opts *server.Options, addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		if errors.Is(err, unix.EADDRINUSE) {
-			return fmt.Errorf("%w: listen %s: the port is in use: stop what uses it (another vedette?) or choose another with bus.listen", ErrConfig, addr)
-		}
-		return fmt.Errorf("%w: listen %s: %w", ErrConfig, addr, err)
-	}
-	actual := l.Addr().(*net.TCPAddr)
-	if err := l.Close(); err != nil {
-		return err
-	}
-	opts.Host, opts.Port = actual.IP.String(), actual.Port
-	if _, port, _ := net.SplitHostPort(addr); port == "0" {
-		opts.Port = server.RANDOM_PORT // the one just tried may be taken by now
-	}
-	return nil
-}
-
 // prepareStore makes the folder and takes its lock: two servers on one store
 // would destroy it.
 func (e *embedded) prepareStore() error {
@@ -203,6 +176,18 @@ func (e *embedded) prepareStore() error {
 	return nil
 }
 
+// adopt takes over what was stored before there were accounts.
+func (e *embedded) adopt(account string) error {
+	from, to := filepath.Join(e.store, "jetstream", "$G"), filepath.Join(e.store, "jetstream", account)
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: store %s: cannot take over what an earlier version stored: %w", ErrConfig, e.store, err)
+	}
+	return nil
+}
+
 // claim writes this process into the lock file. A full or read-only disk shows
 // here, before JetStream would hide it in a state.
 func claim(lock *os.File) error {
@@ -222,14 +207,6 @@ func cause(err error) error {
 		return p.Err
 	}
 	return err
-}
-
-// address is where clients connect, or empty.
-func (e *embedded) address() string {
-	if a, ok := e.server.Addr().(*net.TCPAddr); ok && a != nil {
-		return "nats://" + a.String()
-	}
-	return ""
 }
 
 func (e *embedded) close() error {

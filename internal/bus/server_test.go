@@ -56,8 +56,9 @@ func TestEmbeddedServerRefuses(t *testing.T) {
 		{"store below a file", bus.Config{Store: file + "/x"}, []string{"cannot make the folder", "not a directory"}},
 		{"store in use", bus.Config{Store: held}, []string{"in use by another vedette", "bus.store"}},
 		{"port in use", bus.Config{Listen: taken.Addr().String()}, []string{taken.Addr().String(), "the port is in use", "bus.listen"}},
-		{"open to all", bus.Config{Listen: "0.0.0.0:4222"}, []string{"loopback only", "bus.url"}},
-		{"no port", bus.Config{Listen: "localhost"}, []string{"want host:port"}},
+		{"beyond this machine with no place for keys", bus.Config{Listen: "0.0.0.0:4222"}, []string{"everybody needs a key", "bus.store"}},
+		{"no port", bus.Config{Listen: "localhost"}, []string{"want address:port"}},
+		{"no address", bus.Config{Listen: "camera:4222"}, []string{"want address:port"}},
 		{"bad prefix", bus.Config{Prefix: "a.>"}, []string{"subject prefix"}},
 		{"negative", bus.Config{MaxStore: -1}, []string{"max_store", "negative"}},
 	} {
@@ -204,8 +205,8 @@ func TestTemporaryStoreIsRemoved(t *testing.T) {
 }
 
 func TestEnsureDetections(t *testing.T) {
-	b := start(t, bus.Config{MaxStore: 4 << 30})
-	js, err := jetstream.New(b.Conn())
+	b := start(t, bus.Config{MaxStore: 4 << 30, Listen: "127.0.0.1:0"})
+	js, err := jetstream.New(as(t, b, bus.Operator).Conn())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,15 +295,15 @@ func TestInterruptedStart(t *testing.T) {
 func TestRequests(t *testing.T) {
 	b := start(t, bus.Config{Listen: "127.0.0.1:0"})
 	t.Run("local", func(t *testing.T) { testRequests(t, b, b, false) })
-	t.Run("remote", func(t *testing.T) { testRequests(t, b, start(t, bus.Config{URL: b.Address()}), true) })
+	t.Run("remote", func(t *testing.T) { testRequests(t, b, as(t, b, bus.Stage), true) })
 }
 
 func testRequests(t *testing.T, server, b *bus.Bus, remote bool) {
 	ctx := t.Context()
-	if _, err := b.Request(ctx, "vedette.tensor.none", "H", "", nil); !errors.Is(err, bus.ErrNoResponders) {
+	if _, err := b.Request(ctx, "vedette.tensor.none.i", "H", "", nil); !errors.Is(err, bus.ErrNoResponders) {
 		t.Errorf("nobody there: %v", err)
 	}
-	stop, err := server.Serve("vedette.tensor.m", "H", func(header string, body []byte, respond func([]byte) error) {
+	stop, err := server.Serve("vedette.tensor.m.i", "H", func(header string, body []byte, respond func([]byte) error) {
 		if header == "silent" {
 			return
 		}
@@ -313,23 +314,23 @@ func testRequests(t *testing.T, server, b *bus.Bus, remote bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := b.Request(ctx, "vedette.tensor.m", "H", "{}", []byte("abc")); err != nil || string(got) != "{}:abc" {
+	if got, err := b.Request(ctx, "vedette.tensor.m.i", "H", "{}", []byte("abc")); err != nil || string(got) != "{}:abc" {
 		t.Errorf("%q, %v", got, err)
 	}
 	short, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
 	defer cancel()
-	if _, err := b.Request(short, "vedette.tensor.m", "H", "silent", nil); !errors.Is(err, bus.ErrTimeout) {
+	if _, err := b.Request(short, "vedette.tensor.m.i", "H", "silent", nil); !errors.Is(err, bus.ErrTimeout) {
 		t.Errorf("no answer: %v", err)
 	}
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := b.Request(gone, "vedette.tensor.m", "H", "silent", nil); !errors.Is(err, context.Canceled) {
+	if _, err := b.Request(gone, "vedette.tensor.m.i", "H", "silent", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.Request(ctx, "vedette.tensor.m", "H", "{}", nil); !errors.Is(err, bus.ErrNoResponders) {
+	if _, err := b.Request(ctx, "vedette.tensor.m.i", "H", "{}", nil); !errors.Is(err, bus.ErrNoResponders) {
 		t.Errorf("after it stopped: %v", err)
 	}
 	if remote {
@@ -339,14 +340,14 @@ func testRequests(t *testing.T, server, b *bus.Bus, remote bool) {
 
 func testLostConnection(t *testing.T, server, b *bus.Bus) {
 	asked := make(chan struct{})
-	stop, err := server.Serve("vedette.tensor.m", "H", func(string, []byte, func([]byte) error) { close(asked) })
+	stop, err := server.Serve("vedette.tensor.m.i", "H", func(string, []byte, func([]byte) error) { close(asked) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The connection is lost while the worker thinks.
 	lost := make(chan error, 1)
 	go func() {
-		_, err := b.Request(context.Background(), "vedette.tensor.m", "H", "", nil)
+		_, err := b.Request(context.Background(), "vedette.tensor.m.i", "H", "", nil)
 		lost <- err
 	}()
 	<-asked
@@ -369,18 +370,18 @@ func testLostConnection(t *testing.T, server, b *bus.Bus) {
 func BenchmarkRequest(b *testing.B) {
 	server := start(b, bus.Config{Listen: "127.0.0.1:0"})
 	answer := make([]byte, 400)
-	stop, err := server.Serve("vedette.tensor.m", "H", func(_ string, _ []byte, respond func([]byte) error) { _ = respond(answer) })
+	stop, err := server.Serve("vedette.tensor.m.i", "H", func(_ string, _ []byte, respond func([]byte) error) { _ = respond(answer) })
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer stop() //nolint:errcheck // it fails only with the connection
 	body := make([]byte, 416*416*3)
-	for name, client := range map[string]*bus.Bus{"local": server, "tcp": start(b, bus.Config{URL: server.Address()})} {
+	for name, client := range map[string]*bus.Bus{"local": server, "tcp": as(b, server, bus.Stage)} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := client.Request(context.Background(), "vedette.tensor.m", "H", "{}", body); err != nil {
+				if _, err := client.Request(context.Background(), "vedette.tensor.m.i", "H", "{}", body); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -85,17 +85,19 @@ func (b *Bus) ServiceStats(ctx context.Context, wait time.Duration) ([]ServiceSt
 		return nil, fmt.Errorf("ask for service statistics: %w", err)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // it fails only with the connection
+	asking, answered := b.denials.watch(ctx, subject)
+	defer answered()
 	if err := b.control.PublishRequest(subject, inbox, nil); err != nil {
 		return nil, fmt.Errorf("ask for service statistics: %w", err)
 	}
-	within, cancel := context.WithTimeout(ctx, wait)
+	within, cancel := context.WithTimeout(asking, wait)
 	defer cancel()
 	var found []ServiceStat
 	for {
 		m, err := sub.NextMsgWithContext(within)
 		switch {
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
+		case err != nil && asking.Err() != nil: // ctx ended, or we may not ask
+			return nil, context.Cause(asking)
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrNoResponders):
 			slices.SortFunc(found, func(x, y ServiceStat) int {
 				return cmp.Or(cmp.Compare(x.Metadata["stage"], y.Metadata["stage"]),

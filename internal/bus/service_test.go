@@ -12,7 +12,8 @@ import (
 )
 
 func TestServices(t *testing.T) {
-	b := start(t, bus.Config{Listen: "127.0.0.1:0"})
+	url := external(t, nil) // whose users may do everything
+	b := start(t, bus.Config{URL: url})
 	ctx := t.Context()
 	if got, err := b.ServiceStats(ctx, time.Second); err != nil || len(got) != 0 {
 		t.Fatalf("with no service: %v, %v", got, err)
@@ -26,7 +27,7 @@ func TestServices(t *testing.T) {
 	}
 	add(b, "v1.2.3-01-dirty", "ingest", map[string]int{"frames": 3})
 	stop := add(b, "devel", "infer", []string{"x"})
-	elsewhere := start(t, bus.Config{URL: b.Address(), Prefix: "other"})
+	elsewhere := start(t, bus.Config{URL: url, Prefix: "other"})
 	add(elsewhere, "v9.9.9", "infer", nil) // another site on the same bus
 
 	type seen struct{ Stage, Version, Data string }

@@ -37,9 +37,9 @@ const (
 )
 
 // Spool is the stream in which the lossless frames of a host's live cameras
-// wait for inference. It has one writer and reader, the cameras' owner, and
-// nothing in it is older than the oldest result that is outstanding. It is
-// safe for concurrent use.
+// wait for inference. Each log in it has one writer and reader, the camera's
+// owner, and nothing older than the oldest result that is outstanding. Hosts
+// that share a server share its limit. It is safe for concurrent use.
 type Spool struct {
 	bus    *Bus
 	js     jetstream.JetStream
@@ -62,13 +62,13 @@ func (b *Bus) OpenSpool(ctx context.Context, host string, limit int64) (*Spool, 
 		return nil, err
 	}
 	want := jetstream.StreamConfig{
-		Name: b.subjects.Stream("work") + "_" + strings.ToUpper(host), Subjects: []string{b.subjects.WorkOf(host)},
+		Name: b.subjects.Stream("work"), Subjects: []string{b.subjects.Work("*", "*", "*")},
 		Description: "lossless frames of live cameras that wait for inference",
 		Storage:     jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 		MaxBytes: limit + spoolNotes, AllowDirect: true, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
 		Duplicates: 100 * time.Millisecond, // no ids are used; this is the least that the server takes
 	}
-	if err := b.ensureStream(ctx, want); err != nil {
+	if err := b.ensureStream(ctx, want, 0); err != nil {
 		return nil, err
 	}
 	s := &Spool{bus: b, js: js, host: host, limit: limit}

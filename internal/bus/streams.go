@@ -16,6 +16,9 @@ import (
 type Limits struct {
 	Age   time.Duration
 	Bytes int64
+	// Replicas is how many servers of a cluster keep it; 0: three, or more if
+	// there are already, and one where there is no cluster.
+	Replicas int
 }
 
 // DefaultDetectionLimits keep a day of detections.
@@ -30,12 +33,16 @@ const duplicateWindow = 30 * time.Second
 const (
 	errNoStorage jetstream.ErrorCode = 10047 // limits beyond what it may store
 	errOverlap   jetstream.ErrorCode = 10065 // subjects belong to another stream
+	errNoPeers   jetstream.ErrorCode = 10005 // fewer servers than replicas
+	errNoCluster jetstream.ErrorCode = 10074 // more than one replica without a cluster
 )
 
 // EnsureDetections creates the stream of detections, or brings the limits of
 // an existing one up to date. One that exists with settings that cannot be
 // changed safely is an error that names them.
-func (b *Bus) EnsureDetections(ctx context.Context, limits Limits) error {
+func (b *Bus) EnsureDetections(ctx context.Context, limits Limits) (err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
 	want := jetstream.StreamConfig{
 		Name: b.subjects.Stream("detections"), Subjects: []string{b.subjects.Detections()},
 		Description: "results of every camera and model, in frame order",
@@ -49,17 +56,24 @@ func (b *Bus) EnsureDetections(ctx context.Context, limits Limits) error {
 	if limits.Bytes == 0 {
 		want.MaxBytes = -1
 	}
-	if err := b.ensureStream(ctx, want); err != nil {
+	if err := b.ensureStream(ctx, want, limits.Replicas); err != nil {
 		return err
 	}
 	b.limits.Store(&limits)
 	return nil
 }
 
-func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+// ensureStream makes a stream or brings one up to date; replicas is how many
+// were asked for, or 0.
+func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig, replicas int) error {
 	stream, err := b.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if _, err = b.js.CreateStream(ctx, want); err == nil {
+		err = b.replicated(replicas, want.Name, func(n int) error {
+			want.Replicas = n
+			_, err := b.js.CreateStream(ctx, want)
+			return err
+		})
+		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // made by another meanwhile
@@ -74,14 +88,22 @@ func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig) err
 	if err := differences(have, want); err != nil {
 		return err
 	}
-	if have.MaxAge == want.MaxAge && have.MaxBytes == want.MaxBytes && have.Duplicates == want.Duplicates && have.AllowDirect == want.AllowDirect {
+	before := have.Replicas
+	raised := b.raise(&have, replicas)
+	if !raised && have.MaxAge == want.MaxAge && have.MaxBytes == want.MaxBytes && have.Duplicates == want.Duplicates && have.AllowDirect == want.AllowDirect {
 		return nil
 	}
 	have.MaxAge, have.MaxBytes, have.Duplicates, have.AllowDirect = want.MaxAge, want.MaxBytes, want.Duplicates, want.AllowDirect
-	if _, err := b.js.UpdateStream(ctx, have); err != nil {
+	_, err = b.js.UpdateStream(ctx, have)
+	if replicas == 0 && fewServers(err) {
+		b.log.Warn("the NATS cluster has too few servers for three copies", "stream", want.Name, "copies", before, "error", err)
+		have.Replicas = before
+		_, err = b.js.UpdateStream(ctx, have)
+	}
+	if err != nil {
 		return streamError("update the limits of stream", want, err)
 	}
-	b.log.Info("stream limits updated", "stream", want.Name, "age", want.MaxAge, "bytes", want.MaxBytes)
+	b.log.Info("stream limits updated", "stream", want.Name, "age", want.MaxAge, "bytes", want.MaxBytes, "replicas", have.Replicas)
 	return nil
 }
 
@@ -94,6 +116,8 @@ func streamError(doing string, want jetstream.StreamConfig, err error) error {
 			ErrConfig, doing, want.Name, humanize.IBytes(uint64(max(want.MaxBytes, 0))))
 	case errors.As(err, &api) && api.ErrorCode == errOverlap:
 		return fmt.Errorf("%w: %s %s: another stream takes %v already: remove that one, or choose another bus.prefix", ErrConfig, doing, want.Name, want.Subjects)
+	case fewServers(err):
+		return fmt.Errorf("%w: %s %s: %w: give retention.*.replicas no more than the cluster has servers, or leave it out", ErrConfig, doing, want.Name, api)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: %s %s: the NATS server has no JetStream for this login: enable it (nats-server --jetstream)", ErrConfig, doing, want.Name)
 	}

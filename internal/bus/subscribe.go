@@ -24,6 +24,9 @@ func (b *Bus) SubscribeDetections(ctx context.Context, handler func(d *vedette.D
 	}
 	latest := map[string]place{} // by subject
 	sub, err := b.control.Subscribe(b.subjects.Detections(), func(m *nats.Msg) {
+		if !meant(m, b.subjects.Detections()) {
+			return
+		}
 		var d vedette.Detection
 		if err := json.Unmarshal(m.Data, &d); err != nil {
 			b.log.Warn("detection not understood", "subject", m.Subject, "error", err)
@@ -70,7 +73,11 @@ const interruptedDrain = time.Second
 // Subscribe calls handler for each message published from now on that subject
 // matches, one after the other. data is the handler's until it returns.
 func (b *Bus) Subscribe(subject string, handler func(subject string, data []byte)) (stop func() error, err error) {
-	sub, err := b.control.Subscribe(subject, func(m *nats.Msg) { handler(m.Subject, m.Data) })
+	sub, err := b.control.Subscribe(subject, func(m *nats.Msg) {
+		if meant(m, subject) {
+			handler(m.Subject, m.Data)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}

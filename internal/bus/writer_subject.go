@@ -130,7 +130,9 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 			if err := s.learn(away); err != nil {
 				continue
 			}
-			if s.last > before && (s.id != d.ID || attempt == 0) {
+			// What had just been asked for can be behind: a new leader of a cluster
+			// answers before it knows everything.
+			if !learned && s.last > before && (s.id != d.ID || attempt == 0) {
 				return s.fence(s.last)
 			}
 			continue
@@ -264,7 +266,7 @@ func (s *subjectWriter) learn(away context.Context) error {
 	}
 	// A message that is not ours says nothing but its place.
 	_ = json.Unmarshal(msg.Data, &d)
-	s.last, s.id = msg.Sequence, cmp.Or(msg.Header.Get(jetstream.MsgIDHeader), d.ID)
+	s.last, s.id = msg.Seq, cmp.Or(msg.id(), d.ID)
 	s.epoch, s.seq = d.Epoch, d.Seq
 	return nil
 }

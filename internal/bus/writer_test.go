@@ -198,10 +198,10 @@ func TestWriterAfterRestart(t *testing.T) {
 
 // The stream forgets old messages while a camera is quiet.
 func TestWriterAfterExpiry(t *testing.T) {
-	b := start(t, bus.Config{})
+	b := start(t, bus.Config{Listen: "127.0.0.1:0"})
 	w := writer(t, b)
 	mustWrite(t, w, "gate", 0, 1)
-	if err := stream(t, b).Purge(t.Context()); err != nil {
+	if err := stream(t, as(t, b, bus.Operator)).Purge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	mustWrite(t, w, "gate", 2, 3)
@@ -242,10 +242,10 @@ func TestSecondWriterIsRefused(t *testing.T) {
 }
 
 func TestWriterMakesLostStreamAnew(t *testing.T) {
-	b := start(t, bus.Config{})
+	b := start(t, bus.Config{Listen: "127.0.0.1:0"})
 	w := writer(t, b)
 	mustWrite(t, w, "gate", 0, 1)
-	js, err := jetstream.New(b.Conn())
+	js, err := jetstream.New(as(t, b, bus.Operator).Conn())
 	if err != nil {
 		t.Fatal(err)
 	}

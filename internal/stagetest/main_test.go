@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/testcam/barcode"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 	"github.com/vedette-io/vedette/internal/testcam/onnxtest"
@@ -57,22 +58,32 @@ type plant struct {
 	store string
 	nats  *server.Server
 	port  int
+	keys  string // folder with the keys of the roles; empty: everybody may do everything
 
 	mu  sync.Mutex
 	out []*vedette.Detection // as they came, live
 	nc  *nats.Conn
 }
 
-func newPlant(t *testing.T) *plant {
+func newPlant(t *testing.T) *plant { return newPlantWith(t, "") }
+
+// newPlantWith starts a server that knows the roles whose keys are in a folder.
+func newPlantWith(t *testing.T, keys string) *plant {
 	t.Helper()
 	bin, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT}
+	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys}
 	p.startNATS()
 	t.Cleanup(func() { p.nats.Shutdown(); p.nats.WaitForShutdown() })
-	p.nc, err = nats.Connect(p.url(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	login := func(*nats.Options) error { return nil }
+	if keys != "" { // whoever looks on is a subscriber
+		if login, err = nats.NkeyOptionFromSeed(p.key(bus.Subscriber)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.nc, err = nats.Connect(p.url(), login, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,13 +103,22 @@ func newPlant(t *testing.T) *plant {
 	return p
 }
 
+// key is the file with a role's key.
+func (p *plant) key(r bus.Role) string { return filepath.Join(p.keys, string(r)+".nk") }
+
 func (p *plant) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", p.port) }
 
 func (p *plant) startNATS() {
 	p.t.Helper()
-	s, err := server.NewServer(&server.Options{
+	opts := &server.Options{
 		ServerName: "hub", Host: "127.0.0.1", Port: p.port, JetStream: true, StoreDir: p.store, NoSigs: true, NoLog: true, MaxPayload: 8 << 20,
-	})
+	}
+	if p.keys != "" {
+		if err := opts.ProcessConfigFile(filepath.Join(p.keys, "accounts.conf")); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	s, err := server.NewServer(opts)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -120,8 +140,18 @@ func (p *plant) stopNATS() {
 // config writes a configuration for the plant.
 func (p *plant) config(name, rest string) string {
 	p.t.Helper()
+	return p.configFor(bus.Stage, name, rest)
+}
+
+// configFor is config with the login of a role.
+func (p *plant) configFor(r bus.Role, name, rest string) string {
+	p.t.Helper()
 	path := filepath.Join(p.dir, name)
-	text := fmt.Sprintf("site: test\nbus: {url: %q}\n%s", p.url(), rest)
+	login := ""
+	if p.keys != "" {
+		login = fmt.Sprintf(", nkey: %q", p.key(r))
+	}
+	text := fmt.Sprintf("site: test\nbus: {url: %q%s}\n%s", p.url(), login, rest)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
@@ -195,6 +225,18 @@ func (p *plant) live() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.out)
+}
+
+// of is how many detections of a camera came so far.
+func (p *plant) of(camera string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.out {
+		if d.Camera == camera {
+			n++
+		}
+	}
+	return n
 }
 
 // stored reads a camera's detections from the stream.

@@ -22,20 +22,10 @@ func TestReload(t *testing.T) {
 		}
 		return s
 	}
-	count := func(camera string) (n int) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, d := range p.out {
-			if d.Camera == camera {
-				n++
-			}
-		}
-		return n
-	}
 	more := func(camera string) {
 		t.Helper()
-		n := count(camera)
-		p.await("results of "+camera, func() bool { return count(camera) > n+3 })
+		n := p.of(camera)
+		p.await("results of "+camera, func() bool { return p.of(camera) > n+3 })
 	}
 	reload := func(want ...string) {
 		t.Helper()
@@ -63,9 +53,9 @@ func TestReload(t *testing.T) {
 	more("new")
 	p.config("plant.yaml", text("keep 20"))
 	reload("removed new")
-	n := count("new")
+	n := p.of("new")
 	more("keep")
-	if count("new") != n {
+	if p.of("new") != n {
 		t.Error("a removed camera goes on")
 	}
 	reload("nothing changed")
