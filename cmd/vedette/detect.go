@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -148,10 +150,10 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 		return none, err
 	}
 	if err := knowsLabels(m.Loaded, o.labels); err != nil {
-		return none, usagef("--label: %w", err)
+		return none, err
 	}
 	if shipped {
-		tell("no --model given: looking with the shipped one, %s; there are %s", o.model.name, modelNames())
+		tellDefaultModel("no --model given", "vedette detect "+command(sources)+" --model yolox-nano")
 	}
 	if o.minScore > 0 {
 		m.Loaded.Manifest.Output.MinScore = o.minScore
@@ -160,6 +162,22 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 		cameras[i].Owner.Detect[0].Model = m.Loaded.Manifest.Name
 	}
 	return pipeline.Config{Models: []pipeline.Model{m}, Cameras: cameras, Bus: bus.Config{}}, nil
+}
+
+// command is what to write for these sources on a command line. Without
+// secrets: where there is one it is the word SOURCE.
+func command(sources []string) string {
+	if len(sources) != 1 {
+		return "SOURCE…"
+	}
+	plain := regexp.MustCompile(`^[\w./:?=&@%+,-]*$`)
+	switch src, err := ingest.ParseSource(sources[0]); {
+	case err != nil, src.Redact(sources[0]) != sources[0]:
+		return "SOURCE"
+	case strings.ContainsAny(sources[0], "?&") || !plain.MatchString(sources[0]):
+		return "'" + strings.ReplaceAll(sources[0], "'", `'\''`) + "'"
+	}
+	return sources[0]
 }
 
 // canCapture says at once what no frame could get past.

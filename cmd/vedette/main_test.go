@@ -42,6 +42,7 @@ const patience = time.Minute
 type program struct {
 	args   []string
 	env    []string
+	dir    string   // to run in; empty: that of the tests
 	stdout *os.File // nil: kept in the outcome
 }
 
@@ -60,6 +61,7 @@ func (p program) run(t *testing.T) outcome {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, built, p.args...)
+	cmd.Dir = p.dir
 	cmd.Env = append(append(os.Environ(), "TMPDIR="+temp), p.env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -201,15 +201,6 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// modelNames lists what --model can name.
-func modelNames() string {
-	names := builtinNames()
-	for _, f := range models.DefaultPlaces().List() {
-		names = append(names, f.Name)
-	}
-	return strings.Join(names, ", ") + " (vedette models list shows what can be pulled)"
-}
-
 func builtinNames() []string {
 	var names []string
 	for _, b := range builtinModels() {

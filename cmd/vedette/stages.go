@@ -14,6 +14,7 @@ type runOptions struct {
 	command, file, host, http string
 	cameras                   []string
 	stages                    pipeline.Stages
+	told                      bool // that the file lists no models
 }
 
 func hostFlag(cmd *cobra.Command, host *string) {
