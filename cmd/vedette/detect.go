@@ -228,7 +228,7 @@ func startError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	for _, wrong := range []error{bus.ErrConfig, infer.ErrUnsupported, infer.ErrModel, infer.ErrNoDevice, infer.ErrNoLibrary, decode.ErrLayout} {
+	for _, wrong := range []error{bus.ErrConfig, infer.ErrUnsupported, infer.ErrModel, infer.ErrNoDevice, infer.ErrNoLibrary, decode.ErrLayout, pipeline.ErrOwned} {
 		if errors.Is(err, wrong) {
 			return &usageError{err}
 		}
