@@ -34,7 +34,7 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 	}
 	var err error
 	p.owner, err = preprocess.NewOwner(owned, preprocess.OwnerDeps{
-		Log: p.deps.Log, Site: p.cfg.Site, Writer: p.writer,
+		Log: p.deps.Log, Site: p.cfg.Site, Writer: timedWriter{p.writer, p.deps.Metrics},
 		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
 		Workers:  workers{p.bus, p.roster, p.requestTimeout()},
 		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence,

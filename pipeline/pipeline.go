@@ -222,18 +222,3 @@ func (p *Pipeline) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// observer feeds the metrics.
-type observer struct{ m *obs.Metrics }
-
-func (o observer) Captured(camera, model string, n uint64) { o.m.Captured(camera, model, n) }
-func (o observer) Frames(camera, model, result, reason string, n uint64) {
-	o.m.Frames(camera, model, result, reason, n)
-}
-func (o observer) SourceGap(camera string, n uint64) { o.m.SourceGap(camera, n) }
-func (o observer) Stage(stage, camera, model string, d time.Duration) {
-	o.m.StageDuration(stage, camera, model, d)
-}
-func (o observer) Latency(camera, model string, d time.Duration) {
-	o.m.DetectionLatency(camera, model, d)
-}

@@ -123,6 +123,7 @@ func (p *Pipeline) removeCamera(ctx context.Context, c Camera) error {
 		r.cancel()
 		<-r.done
 	}
+	defer p.deps.Metrics.RemoveCamera(id)
 	if p.owner == nil {
 		return nil
 	}

@@ -40,6 +40,7 @@ func TestUsage(t *testing.T) {
 		{"watch --since yesterday", `--since "yesterday"`},
 		{"watch --format xml", "want text or jsonl"},
 		{"status --format xml", "want text or json"},
+		{"status --watch 1ms", "want at least 100ms"},
 		{"status --server garbage", "want nats://host:port"},
 		{"doctor one two", `"two" is too much`},
 		{"doctor foo://x", `unknown scheme "foo"`},
