@@ -38,6 +38,7 @@ func TestUsage(t *testing.T) {
 		{"eval --data nosuch --detections x", "nosuch: no such file"},
 		{"eval --data . --detections x", "not a data set"},
 		{"watch --since yesterday", `--since "yesterday"`},
+		{"watch --camera Gate.1", `--camera: invalid id "Gate.1"`},
 		{"watch --format xml", "want text or jsonl"},
 		{"status --format xml", "want text or json"},
 		{"status --watch 1ms", "want at least 100ms"},
