@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,5 +115,26 @@ func see(t *testing.T, server, camera string) {
 	})
 	if !errors.Is(err, enough) {
 		t.Errorf("camera %s: %v", camera, err)
+	}
+}
+
+// A run of files ends with the account of each camera and model.
+func TestRunEndsWithASummary(t *testing.T) {
+	t.Parallel()
+	plant := file(t, "plant.yaml", []byte("bus: {listen: '', store: "+t.TempDir()+"}\nhttp: {listen: ''}\n"+
+		"models: [{name: barcode-reader, engine: gorgonia}]\ncameras:\n"+
+		"  - {id: clip, source: "+file(t, "clip.mp4", video(t))+", delivery: every, detect: [{fps: 5}]}\n"+
+		"  - {id: bars, source: 'synthetic://bars?frames=7', delivery: every}\n"))
+	o := run(t, "run", "-c", plant)
+	if o.code != 0 || o.stdout != "" {
+		t.Errorf("exit code %d; stdout %s; stderr %s", o.code, o.stdout, o.stderr)
+	}
+	for _, want := range []string{
+		`camera clip, model barcode-reader: captured 50 = inferred 10 \+ sampled 40; \d+\.\d s, \d+\.\d frames/s\n`,
+		`camera bars, model barcode-reader: captured 7 = inferred 7; \d+\.\d s, \d+\.\d frames/s\n`,
+	} {
+		if !regexp.MustCompile(want).MatchString(o.stderr) {
+			t.Errorf("no %s in\n%s", want, o.stderr)
+		}
 	}
 }

@@ -53,8 +53,12 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	if o.stages != (pipeline.Stages{}) {
 		listen = o.http
 	}
-	metrics := obs.New(version)
-	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: g.logState})
+	metrics, times := obs.New(version), newRunTimes()
+	state := func(s ingest.State) {
+		times.state(s)
+		g.logState(s)
+	}
+	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: state})
 	if err != nil {
 		return startError(ctx, err)
 	}
@@ -85,6 +89,9 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	err = p.Run(ctx)
 	stopWeb()
 	web.Wait()
+	if o.stages == (pipeline.Stages{}) {
+		g.summary(p.Status(), times)
+	}
 	return errors.Join(err, stopReloads(), p.Close())
 }
 
