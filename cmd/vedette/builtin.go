@@ -25,7 +25,7 @@ type builtinModel struct {
 // of detect.
 func builtinModels() []builtinModel {
 	return []builtinModel{
-		{pcbdefects.Name, "finds six kinds of defect on printed circuit boards, and nothing else; made for synthetic://line", loadPCBDefects},
+		{pcbdefects.Name, "finds six kinds of defect on printed circuit boards, and nothing else", loadPCBDefects},
 		{barcodeReader, "reads the frame numbers of synthetic://bars: a check of the pipeline itself", loadBarcodeReader},
 	}
 }

@@ -57,7 +57,7 @@ func loadModel(name string) (*models.Model, error) {
 	}
 	path, err := models.DefaultPlaces().Resolve(name)
 	if err != nil {
-		if !strings.ContainsAny(name, "./") { // a name, not a path
+		if _, known := models.Find(name); known != nil && !strings.ContainsAny(name, "./") { // a name that means nothing
 			err = fmt.Errorf("%w; built in: %s%s", err, strings.Join(builtinNames(), ", "), strictyaml.DidYouMean(name, builtinNames()))
 		}
 		return nil, &usageError{err}
