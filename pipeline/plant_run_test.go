@@ -30,6 +30,7 @@ func TestEveryFrameHasOneResult(t *testing.T) {
 			t.Errorf("account of %s: %+v", id, a)
 		}
 	}
+	p.checkStored(len(ids) * frames)
 }
 
 // Two owners on one host have a camera each: neither answers the other's frames,
@@ -50,6 +51,7 @@ func TestOwnersOfOneHostLeaveEachOthersFramesAlone(t *testing.T) {
 	}
 	p.checkWhole("a", frames)
 	p.checkWhole("b", frames)
+	p.checkStored(2 * frames)
 }
 
 // Workers that are lost, that leave in order and that join cost no frame.
@@ -67,6 +69,7 @@ func TestWorkersAreLostAndJoin(t *testing.T) {
 	second.stop()
 	wait()
 	p.checkWhole("a", frames)
+	p.checkStored(frames)
 }
 
 // An owner that stops, and one that is lost, leave the lossless frames that they
@@ -86,6 +89,7 @@ func TestTheNextOwnerGoesOn(t *testing.T) {
 	p.start(cfg)
 	wait()
 	p.checkWhole("a", frames)
+	p.checkStored(frames)
 }
 
 // Cameras are added, changed and removed while frames of all of them pass and

@@ -233,6 +233,20 @@ func (p *plant) checkWhole(camera string, n int) {
 	}
 }
 
+// checkStored checks that the stream has n results in all: none is there twice.
+func (p *plant) checkStored(n int) {
+	p.t.Helper()
+	streams, err := p.bus.Streams(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, s := range streams {
+		if s.Name == "VEDETTE_DETECTIONS" && s.Messages != uint64(n) {
+			p.t.Errorf("%d results are stored, want %d", s.Messages, n)
+		}
+	}
+}
+
 // await waits for something that is looked for again and again.
 func (p *plant) await(what string, ok func() bool) {
 	p.t.Helper()
