@@ -15,13 +15,12 @@ import (
 	"github.com/vedette-io/vedette/internal/bus"
 )
 
-// natsServer is a server with a user, and JetStream where a store is given.
-func natsServer(t *testing.T, store string, maxPayload int32) string {
+// natsServer starts a server and returns its URL.
+func natsServer(t *testing.T, opts server.Options) string {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: store != "", StoreDir: store,
-		Username: "plant", Password: "right", MaxPayload: maxPayload,
-	})
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
+	opts.JetStream = opts.StoreDir != ""
+	s, err := server.NewServer(&opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +102,10 @@ func TestDoctorsStore(t *testing.T) {
 // JetStream, take too small messages, and one that is right.
 func TestDoctorsServer(t *testing.T) {
 	t.Parallel()
-	right, bare, small := natsServer(t, t.TempDir(), 8<<20), natsServer(t, "", 8<<20), natsServer(t, t.TempDir(), 40<<10)
+	with := func(store string, maxPayload int32) string {
+		return natsServer(t, server.Options{Username: "plant", Password: "right", StoreDir: store, MaxPayload: maxPayload})
+	}
+	right, bare, small := with(t.TempDir(), 8<<20), with("", 8<<20), with(t.TempDir(), 40<<10)
 	for name, c := range map[string]struct {
 		bus  string
 		bad  bool

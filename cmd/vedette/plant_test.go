@@ -112,16 +112,7 @@ func ownCamera(t *testing.T, url, path string) (p *pipeline.Pipeline, stop func(
 // what they see, reload asks them, one that is killed or stopped loses nothing.
 func TestWorkersAsProcesses(t *testing.T) {
 	t.Parallel()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 8 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	url := s.ClientURL()
+	url := natsServer(t, server.Options{StoreDir: t.TempDir(), MaxPayload: 8 << 20})
 	model := filepath.Join(checkFolder(t), "good.yaml")
 	owner, stop := ownCamera(t, url, model)
 	plant := textFile(t, "plant.yaml", "site: plant-1\nbus: {url: '"+url+"'}\nmodels: [{name: good, engine: gorgonia, workers: 1}]\n"+
