@@ -67,6 +67,10 @@ type claims struct {
 	self   bus.Holder
 	log    *slog.Logger
 
+	// changing is held while leases are taken, looked at or returned, so that
+	// none is taken again while it is returned.
+	changing sync.Mutex
+
 	mu     sync.Mutex
 	leases *bus.Leases
 	// held are the leases of this process by key; nil is one that could not be
@@ -91,17 +95,19 @@ func (c *claims) take(ctx context.Context, keys ...string) error {
 	if c == nil {
 		return nil
 	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	keys = slices.DeleteFunc(keys, c.has)
 	err := c.obtain(ctx, keys)
 	if err != nil {
-		c.giveBack(context.WithoutCancel(ctx), keys...)
+		c.leave(context.WithoutCancel(ctx), keys)
 	}
 	return err
 }
 
 // obtain is take for keys that are not held. Everybody takes them in the same
 // order, and none behind one that another has: so of two who want the same
-// cameras one gets them all.
+// cameras one gets them all. changing is held.
 func (c *claims) obtain(ctx context.Context, keys []string) error {
 	slices.Sort(keys)
 	for len(keys) > 0 {
@@ -212,19 +218,21 @@ func owned(leases []*bus.Lease) error {
 // lost looks whether the leases are still this process's own, takes those that
 // are not written yet, and returns who has the others now.
 func (c *claims) lost(ctx context.Context) map[string]*OwnedError {
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	lost := map[string]*OwnedError{}
 	c.mu.Lock()
 	held := maps.Clone(c.held)
 	c.mu.Unlock()
 	for key, lease := range held {
 		leases, err := c.bucket(ctx)
-		if err != nil {
-			continue // the bus or its store is away: nobody else can take one either
+		var now *bus.Lease
+		if err == nil {
+			now, err = leases.Find(ctx, key)
 		}
-		now, err := leases.Find(ctx, key)
 		switch {
 		case err != nil:
-			continue
+			return lost // the bus or its store is away: nobody else can take one either
 		case now != nil && now.Holder.Instance == c.self.Instance:
 			c.keep(key, now, nil)
 			continue
@@ -290,18 +298,27 @@ func (c *claims) close(ctx context.Context) {
 	if c == nil {
 		return
 	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	c.mu.Lock()
 	keys := slices.Collect(maps.Keys(c.held))
 	c.mu.Unlock()
-	c.giveBack(ctx, keys...)
+	c.leave(ctx, keys)
 }
 
-// giveBack returns leases. What cannot be returned is taken by whoever finds
-// this process gone.
+// giveBack returns leases.
 func (c *claims) giveBack(ctx context.Context, keys ...string) {
 	if c == nil {
 		return
 	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	c.leave(ctx, keys)
+}
+
+// leave returns leases. What cannot be returned is taken by whoever finds this
+// process gone. changing is held.
+func (c *claims) leave(ctx context.Context, keys []string) {
 	for _, key := range keys {
 		lease := c.forget(key)
 		if lease == nil || ctx.Err() != nil {
