@@ -108,40 +108,29 @@ func ownCamera(t *testing.T, url, path string) (p *pipeline.Pipeline, stop func(
 	return p, stop
 }
 
-// Workers are processes of their own, without OpenCV: status shows them, watch
-// what they see, reload asks them, one that is killed or stopped loses nothing.
-func TestWorkersAsProcesses(t *testing.T) {
-	t.Parallel()
-	url := natsServer(t, server.Options{StoreDir: t.TempDir(), MaxPayload: 8 << 20})
-	model := filepath.Join(checkFolder(t), "good.yaml")
-	owner, stop := ownCamera(t, url, model)
-	plant := textFile(t, "plant.yaml", "site: plant-1\nbus: {url: '"+url+"'}\nmodels: [{name: good, engine: gorgonia, workers: 1}]\n"+
-		"cameras: [{id: gate, source: 'rtsp://192.0.2.1/gate', delivery: every}]\n")
-	cache := t.TempDir()
-	worker := func() (*exec.Cmd, *lines) {
-		t.Helper()
-		cmd := exec.Command(built, "infer", "-c", plant, "--host", "far", "--log-level", "info")
-		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache) // the model comes over the bus
-		log := new(lines)
-		cmd.Stderr = log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+// startWorker starts vedette infer until the test ends.
+func startWorker(t *testing.T, plant, cache string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(built, "infer", "-c", plant, "--host", "far", "--log-level", "info")
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache) // the model comes over the bus
+	log := new(lines)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		quiet(t, log.String())
+		if t.Failed() {
+			t.Logf("a worker says\n%s", log)
 		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill()
-			quiet(t, log.String())
-		})
-		return cmd, log
-	}
-	inferred := func() uint64 { return owner.Status().Cameras[0].Accounts["good"].Inferred }
-	more := func(what string) {
-		t.Helper()
-		n := inferred()
-		await(t, "results "+what, func() bool { return inferred() > n+20 })
-	}
-	first, log := worker()
-	more("of the first worker")
+	})
+	return cmd
+}
 
+// askWorkers has the commands look at a plant with an owner and a worker.
+func askWorkers(t *testing.T, url string) {
+	t.Helper()
 	o := run(t, "status", "--server", url)
 	for _, want := range []string{"site plant-1", "gate", "good", "gorgonia", "preprocess", "far", "VEDETTE_DETECTIONS"} {
 		if o.code != 0 || !strings.Contains(o.stdout, want) {
@@ -168,14 +157,50 @@ func TestWorkersAsProcesses(t *testing.T) {
 		t.Errorf("reload: exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 
-	second, _ := worker()
+	again := exec.Command(built, "status", "--server", url, "--watch", "100ms")
+	shown := new(lines)
+	again.Stdout = shown
+	if err := again.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the status a second time", func() bool { return strings.Count(shown.String(), "site plant-1") > 1 })
+	if err := again.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Wait(); err != nil {
+		t.Errorf("status --watch ends with %v", err)
+	}
+}
+
+// Workers are processes of their own, without OpenCV: status shows them, watch
+// what they see, reload asks them, one that is killed or stopped loses nothing.
+func TestWorkersAsProcesses(t *testing.T) {
+	t.Parallel()
+	url := natsServer(t, server.Options{StoreDir: t.TempDir(), MaxPayload: 8 << 20})
+	model := filepath.Join(checkFolder(t), "good.yaml")
+	owner, stop := ownCamera(t, url, model)
+	plant := textFile(t, "plant.yaml", "site: plant-1\nbus: {url: '"+url+"'}\nmodels: [{name: good, engine: gorgonia, workers: 1}]\n"+
+		"cameras: [{id: gate, source: 'rtsp://192.0.2.1/gate', delivery: every}]\n")
+	cache := t.TempDir()
+	worker := func() *exec.Cmd { t.Helper(); return startWorker(t, plant, cache) }
+	inferred := func() uint64 { return owner.Status().Cameras[0].Accounts["good"].Inferred }
+	more := func(what string) {
+		t.Helper()
+		n := inferred()
+		await(t, "results "+what, func() bool { return inferred() > n+20 })
+	}
+	first := worker()
+	more("of the first worker")
+	askWorkers(t, url)
+
+	second := worker()
 	await(t, "both workers", func() bool { return strings.Count(run(t, "status", "--server", url).stdout, " infer ") == 2 })
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = first.Wait()
 	more("of the second worker")
-	_, _ = worker()
+	worker()
 	if err := second.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +209,7 @@ func TestWorkersAsProcesses(t *testing.T) {
 	}
 	more("of the third worker")
 	if a := owner.Status().Cameras[0].Accounts["good"]; a.Failed > 0 || len(a.Dropped) > 0 || a.Balance() != 0 {
-		t.Errorf("account %+v\n%s", a, log)
+		t.Errorf("account %+v", a)
 	}
 	stop() // before the workers
 }
