@@ -35,8 +35,9 @@ build-nocv:
 	@scripts/setup.sh --no-cv
 	go build -ldflags '$(LDFLAGS)' -o bin/vedette ./cmd/vedette
 
-# The first run needs no OpenCV and has the race detector; the second is what
-# touches OpenCV, FFmpeg and the capture processes. A test that has to be
+# The first run needs no OpenCV and has the race detector: also whole plants,
+# with cameras that are drawn, and the program itself. The second and third are
+# what touches OpenCV, FFmpeg and the capture processes. A test that has to be
 # skipped says so, and fails when CI=true.
 test: setup
 	go test -race -shuffle=on -timeout 20m ./...

@@ -15,7 +15,8 @@ type Config struct {
 	Bus Bus `yaml:"bus"`
 	// The web server for metrics, status and the live view.
 	HTTP HTTP `yaml:"http"`
-	// The networks that cameras can use.
+	// The networks that cameras can use; not given: pcb-defects alone, which is
+	// part of the program.
 	Models []Model `yaml:"models"`
 	// The cameras, files and other sources of pictures.
 	Cameras []Camera `yaml:"cameras" jsonschema:"required,minItems=1"`

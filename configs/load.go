@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 	"github.com/vedette-io/vedette/internal/strictyaml"
 )
 
-// DefaultModel is the model of a configuration that names none.
-const DefaultModel = "yolox-nano"
+// DefaultModel is the model of a configuration that names none: it is part of
+// the program, so that such a configuration starts on any machine.
+const DefaultModel = "pcb-defects"
 
 // Default is the configuration of an empty file. It lacks cameras, so it is
 // not a valid one.
@@ -64,7 +66,30 @@ type Options struct {
 	// Source, which may be nil, checks a camera's source. Its error must not
 	// repeat secrets.
 	Source func(source string) error
+	// Check, which may be nil, looks at what only the caller can know, such as
+	// whether a model's file is there. It is called once with what could be
+	// read of the file, also when something else is wrong with it, so that
+	// everything is reported at once.
+	Check func(c *Config, r Report)
 }
+
+// Report takes what [Options].Check finds. Paths are those of keys, such as
+// "cameras[0].detect[1].model".
+type Report struct{ v validator }
+
+// Bad reports what is wrong with the value at path and what is allowed.
+func (r Report) Bad(path, format string, args ...any) { r.v.bad(path, format, args...) }
+
+// Failed reports whether something is wrong with the value at path, or one
+// around it, already: then it need not be looked at.
+func (r Report) Failed(path string) bool { return r.v.failed(path) }
+
+// Has reports whether the file gives the key at path a value.
+func (r Report) Has(path string) bool { return r.v.doc.Has(path) }
+
+// Got is " (got …)" with the value as the file writes it, which shows nothing
+// that came from the environment; empty if the file has none.
+func (r Report) Got(path string) string { return r.v.got(path) }
 
 // Load reads and checks a configuration file. The error lists everything that
 // is wrong with it, one a line, and shows no value that came from the
@@ -119,6 +144,9 @@ func parse(file string, data []byte, opts Options) (Config, *strictyaml.Doc) {
 	if !doc.Broken() {
 		v := validator{doc: doc, opts: opts, shown: map[string]string{}}
 		v.config(&c)
+		if opts.Check != nil {
+			opts.Check(&c, Report{v})
+		}
 	}
 	return c, doc
 }
@@ -131,24 +159,30 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // expand replaces ${NAME} by the environment's variables. The values are not
 // looked at again, so they may hold ${.
 func expand(s string, env func(string) (string, bool)) (string, error) {
-	var errs []error
+	var unset []string
+	garbled := false
 	out := variable.ReplaceAllStringFunc(s, func(m string) string {
 		if strings.HasPrefix(m, "$$") {
 			return m[1:]
 		}
 		name, closed := strings.CutSuffix(strings.TrimPrefix(m, "${"), "}")
 		if !closed || !variableName.MatchString(name) {
-			errs = append(errs, errors.New("${ must be followed by the name of an environment variable and }; write $${ for a plain ${"))
+			garbled = true
 			return ""
 		}
 		value, ok := env(name)
-		if !ok {
-			errs = append(errs, fmt.Errorf("the environment variable %s is not set", name))
+		if !ok && !slices.Contains(unset, name) {
+			unset = append(unset, name)
 		}
 		return value
 	})
-	if len(errs) > 0 {
-		return "", errs[0]
+	switch {
+	case garbled:
+		return "", errors.New("${ must be followed by the name of an environment variable and }; write $${ for a plain ${")
+	case len(unset) == 1:
+		return "", fmt.Errorf("the environment variable %s is not set", unset[0])
+	case len(unset) > 1:
+		return "", fmt.Errorf("the environment variables %s are not set", strings.Join(unset, ", "))
 	}
 	return out, nil
 }

@@ -79,6 +79,10 @@ func (v validator) config(c *Config) {
 		v.size(l.path+".bytes", l.limit.Bytes, 1<<20)
 		v.whole(l.path+".replicas", l.limit.Replicas, 0, 5)
 	}
+	const kept = "retention.detections.bytes"
+	if c.Bus.URL == "" && c.Retention.Detections.Bytes > c.Bus.MaxStore && !v.failed(kept) && !v.failed("bus.max_store") && !v.failed("bus.url") {
+		v.bad(kept, "must be at most bus.max_store, which is %s%s", c.Bus.MaxStore, v.got(kept))
+	}
 	if len(c.Sinks) > 0 {
 		v.bad("sinks", "there are no sinks yet; leave the list empty and subscribe to the bus instead")
 	}
@@ -97,6 +101,7 @@ func (v validator) id(path, id string) {
 }
 
 func (v validator) bus(b Bus) {
+	unknown := v.failed("bus.url") // asked now: a problem of "bus" counts for all below it
 	if !v.failed("bus.prefix") && vedette.CheckPrefix(b.Prefix) != nil {
 		v.bad("bus.prefix", "must be an id of a-z, 0-9, _ and -, or several joined by dots%s", v.got("bus.prefix"))
 	}
@@ -113,7 +118,7 @@ func (v validator) bus(b Bus) {
 	if b.Inbox != "" && !v.failed("bus.inbox") && !inboxes.MatchString(b.Inbox) {
 		v.bad("bus.inbox", "must be words of letters, digits, _ and -, joined by dots%s", v.got("bus.inbox"))
 	}
-	if b.Password != "" && b.User == "" {
+	if b.Password != "" && b.User == "" && !v.failed("bus.user") {
 		v.bad("bus.password", "needs bus.user")
 	}
 	logins := 0
@@ -124,6 +129,9 @@ func (v validator) bus(b Bus) {
 	}
 	if logins > 1 {
 		v.bad("bus", "give one of user, nkey and creds, not several")
+	}
+	if unknown {
+		return
 	}
 	if b.URL == "" {
 		v.embedded(b, logins > 0)
@@ -297,8 +305,8 @@ func (v validator) detects(path string, c *Camera, models []string) {
 		v.number(at+".fps", d.FPS, 0, 240)
 		v.number(at+".min_score", d.MinScore, 0, 1)
 		for k, l := range d.Labels {
-			if l == "" {
-				v.bad(fmt.Sprintf("%s.labels[%d]", at, k), "is empty")
+			if path := fmt.Sprintf("%s.labels[%d]", at, k); l == "" && !v.failed(path) {
+				v.bad(path, "is empty")
 			}
 		}
 	}
@@ -320,6 +328,10 @@ func (v validator) model(path string, d *Detect, models []string) {
 		if name == d.Model {
 			return
 		}
+	}
+	if !v.doc.Has("models") {
+		v.bad(path, "there is no such model%s: list it under models; where that is left out there is %s alone", v.got(path), DefaultModel)
+		return
 	}
 	v.bad(path, "there is no such model%s%s; models has %s", v.got(path), strictyaml.DidYouMean(d.Model, v.names(models)), strings.Join(v.names(models), ", "))
 }

@@ -71,6 +71,8 @@ func (p *Pipeline) startCapture(c Camera) {
 		err := p.capture(ctx, c, &p.epochs)
 		if ctx.Err() != nil {
 			err = nil // stopped on purpose
+		} else { // the end of the source: it may be read again, by whoever
+			p.claims.giveBack(ctx, captureKey+c.Ingest.ID)
 		}
 		close(r.done)
 		p.leaveRun(err)

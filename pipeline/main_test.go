@@ -5,8 +5,6 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,26 +16,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer/decode"
 	"github.com/vedette-io/vedette/ingest"
-	"github.com/vedette-io/vedette/internal/testcam/barcode"
-	"github.com/vedette-io/vedette/internal/testcam/onnxtest"
 	"github.com/vedette-io/vedette/internal/testkit"
 	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
 )
-
-// TestMain lets the test binary be its own capture child.
-func TestMain(m *testing.M) {
-	if ingest.IsChild() {
-		os.Exit(ingest.ChildMain())
-	}
-	goleak.VerifyTestMain(m)
-}
 
 // rig is a pipeline under test and what it published.
 type rig struct {
@@ -202,33 +188,6 @@ func (r *rig) counts(camera string) preprocess.Counts {
 	return preprocess.Counts{}
 }
 
-// camera looks at a source with some models.
-func camera(t *testing.T, id, source string, delivery preprocess.Delivery, models ...pipeline.Model) pipeline.Camera {
-	t.Helper()
-	src, err := ingest.ParseSource(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := pipeline.Camera{
-		Ingest: ingest.Config{ID: id, Source: src, Delivery: ingest.Delivery(delivery)},
-		Owner:  preprocess.CameraConfig{ID: id, Delivery: delivery},
-	}
-	for _, m := range models {
-		c.Owner.Detect = append(c.Owner.Detect, preprocess.DetectConfig{Model: m.Loaded.Manifest.Name})
-	}
-	return c
-}
-
-// reader is the network that reads bar codes.
-func reader() pipeline.Model { return builtIn(onnxtest.BarcodeReader(1), onnxtest.BarcodeManifest()) }
-
-func builtIn(onnx []byte, m models.Manifest) pipeline.Model {
-	sum := sha256.Sum256(onnx)
-	return pipeline.Model{Loaded: &models.Model{
-		Manifest: m, ONNX: onnx, Path: "(built in)", Report: models.Report{SHA256: hex.EncodeToString(sum[:])},
-	}}
-}
-
 // load reads a model of the shared data.
 func load(t *testing.T, path string) pipeline.Model {
 	t.Helper()
@@ -243,69 +202,6 @@ func load(t *testing.T, path string) pipeline.Model {
 
 func yolox(t *testing.T) pipeline.Model {
 	return load(t, testkit.Data(t, "models/yolox_nano_416.onnx"))
-}
-
-// read is what the network read in the picture of d.
-func read(d *vedette.Detection) barcode.Reading {
-	if d.Objects == nil {
-		return barcode.Reading{}
-	}
-	var white []int
-	for _, o := range *d.Objects {
-		white = append(white, o.ClassID)
-	}
-	return onnxtest.ReadBarcode(white)
-}
-
-// checkChain checks that the detections of one camera and model follow each
-// other as they say: seq grows, prev_seq is the one before, and gap_before
-// counts what is missing between them.
-func checkChain(t *testing.T, out []*vedette.Detection) {
-	t.Helper()
-	epoch, prev := "", int64(-1)
-	for _, d := range out {
-		if d.Epoch != epoch {
-			if d.Epoch < epoch {
-				t.Errorf("epoch %s after %s", d.Epoch, epoch)
-			}
-			epoch, prev = d.Epoch, -1
-		}
-		missing := uint64(0)
-		for _, n := range d.GapBefore {
-			missing += n
-		}
-		if d.PrevSeq != prev || int64(d.Seq) <= prev || uint64(int64(d.Seq)-prev-1) != missing {
-			t.Errorf("seq %d: prev_seq %d, want %d; gap_before %v", d.Seq, d.PrevSeq, prev, d.GapBefore)
-		}
-		if err := d.Validate(); err != nil {
-			t.Errorf("seq %d: %v", d.Seq, err)
-		}
-		prev = int64(d.Seq)
-	}
-}
-
-// checkNumbers checks that each picture shows a number, the same distance from
-// seq throughout an epoch, and none twice. It returns the distances.
-func checkNumbers(t *testing.T, out []*vedette.Detection) map[string]int64 {
-	t.Helper()
-	base, shown := map[string]int64{}, map[uint32]bool{}
-	for _, d := range out {
-		r := read(d)
-		if d.Status != vedette.StatusOK || !r.HasNumber {
-			t.Errorf("%s seq %d: %s %q: no number in its picture: torn or damaged", d.Epoch, d.Seq, d.Status, d.Reason)
-			continue
-		}
-		if shown[r.Number] {
-			t.Errorf("%s seq %d: number %d a second time", d.Epoch, d.Seq, r.Number)
-		}
-		shown[r.Number] = true
-		off := int64(r.Number) - int64(d.Seq)
-		if first, known := base[d.Epoch]; known && first != off {
-			t.Errorf("%s seq %d shows number %d, want %d", d.Epoch, d.Seq, r.Number, int64(d.Seq)+first)
-		}
-		base[d.Epoch] = off
-	}
-	return base
 }
 
 // captures finds the capture processes of this one.
@@ -338,21 +234,4 @@ func openFDs(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(entries)
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -12,9 +12,8 @@ import (
 	"github.com/vedette-io/vedette/preprocess"
 )
 
-// own is the preprocess stage: it becomes the owner of the cameras, and goes on
-// behind what an earlier owner published.
-func (p *Pipeline) own(ctx context.Context) error {
+// becomeOwner is the preprocess stage, without cameras yet.
+func (p *Pipeline) becomeOwner(ctx context.Context) error {
 	limits := p.cfg.Limits
 	if limits == (bus.Limits{}) {
 		limits = bus.DefaultDetectionLimits()
@@ -35,7 +34,7 @@ func (p *Pipeline) own(ctx context.Context) error {
 	}
 	var err error
 	p.owner, err = preprocess.NewOwner(owned, preprocess.OwnerDeps{
-		Log: p.deps.Log, Site: p.cfg.Site, Writer: p.writer,
+		Log: p.deps.Log, Site: p.cfg.Site, Writer: timedWriter{p.writer, p.deps.Metrics},
 		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
 		Workers:  workers{p.bus, p.roster, p.requestTimeout()},
 		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence,
@@ -44,14 +43,11 @@ func (p *Pipeline) own(ctx context.Context) error {
 		return err
 	}
 	p.roster.use(sums, p.owner.SetCredits)
-	for _, c := range p.cfg.Cameras {
-		if err := p.ownCamera(ctx, c.Owner); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
+// ownCamera makes this process, which has the lease, the owner of a camera. It
+// goes on behind what an earlier owner published.
 func (p *Pipeline) ownCamera(ctx context.Context, cfg preprocess.CameraConfig) error {
 	detect := cfg.Detect
 	cfg.Detect, cfg.Resume = nil, map[string]preprocess.Place{}
@@ -69,6 +65,30 @@ func (p *Pipeline) ownCamera(ctx context.Context, cfg preprocess.CameraConfig) e
 		}
 	}
 	return p.owner.Add(cfg)
+}
+
+// listen takes the frames of a camera from the bus. A camera that another
+// process owns is not listened to: its lossless frames are that one's to answer.
+func (p *Pipeline) listen(id string) error {
+	stop, err := p.bus.SubscribeCamera(p.cfg.Host, id, p.deliver)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listening[id] = stop
+	return nil
+}
+
+func (p *Pipeline) stopListening(id string) error {
+	p.mu.Lock()
+	stop := p.listening[id]
+	delete(p.listening, id)
+	p.mu.Unlock()
+	if stop == nil {
+		return nil
+	}
+	return stop()
 }
 
 // deliver takes a frame from the bus. Where the camera is captured by another

@@ -49,6 +49,7 @@ type Pipeline struct {
 	runs     Stages // with "all of them" spelled out
 	bus      *bus.Bus
 	roster   *roster
+	claims   *claims // nil: nobody else reaches the bus
 	models   map[string]Model
 	served   map[string]*Served
 	engines  map[string]infer.Engine // by the name they were asked for
@@ -57,20 +58,21 @@ type Pipeline struct {
 	writer   *bus.DetectionWriter
 	stops    []func() error // subscriptions
 
-	asked     chan struct{} // somebody wants to know who is there
-	announcer sync.WaitGroup
-	silence   context.CancelFunc // ends the announcer
-	leaving   atomic.Bool
-	born      bool
+	asked   chan struct{}      // somebody wants to know who is there
+	keepers sync.WaitGroup     // what goes on until Close: announcements, leases
+	silence context.CancelFunc // ends them
+	leaving atomic.Bool
+	born    bool
 
 	reconfiguring sync.Mutex // held while cameras are added and removed
 
 	mu         sync.Mutex // guards what follows and cfg.Cameras
 	states     map[string]ingest.State
-	running    map[string]*running // by camera
-	captureCtx context.Context     // Run's
-	open       int                 // cameras, and others that keep Run from ending
-	ended      chan struct{}       // closed when open comes back to 0
+	running    map[string]*running     // by camera
+	listening  map[string]func() error // by camera, ends the subscription to its frames
+	captureCtx context.Context         // Run's
+	open       int                     // cameras, and others that keep Run from ending
+	ended      chan struct{}           // closed when open comes back to 0
 	errs       []error
 	epochs     vedette.Epochs
 	began      time.Time
@@ -101,12 +103,15 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	p := &Pipeline{
 		cfg: cfg, deps: deps, instance: newInstance(cfg.Host), runs: cfg.Stages, asked: make(chan struct{}, 1),
 		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, shares: infer.NewShares(runtime.GOMAXPROCS(0)), states: map[string]ingest.State{}, began: time.Now(),
-		running: map[string]*running{}, ended: make(chan struct{}), open: 1, // Run itself
+		running: map[string]*running{}, listening: map[string]func() error{}, ended: make(chan struct{}), open: 1, // Run itself
 	}
 	if cfg.Stages.all() {
 		p.runs = Stages{Ingest: true, Preprocess: true, Infer: true}
 	}
 	p.roster = newRoster(p.instance, deps.Log)
+	if cfg.Bus.URL != "" || cfg.Bus.Listen != "" {
+		p.claims = p.newClaims()
+	}
 	if err := p.start(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -141,21 +146,33 @@ func (p *Pipeline) start(ctx context.Context) error {
 		}
 	}
 	if p.runs.Preprocess {
-		if err := p.own(ctx); err != nil {
+		if err := p.becomeOwner(ctx); err != nil {
 			return err
 		}
 	}
-	p.say(Birth)
-	p.born = true
-	announcing, silence := context.WithCancel(context.Background())
+	keeping, silence := context.WithCancel(context.Background())
 	p.silence = silence
-	p.announcer.Go(func() { p.announce(announcing) })
-	if p.runs.Preprocess { // only now, since who serves the models may be known
-		stop, err := p.bus.SubscribeFrames(p.cfg.Host, p.deliver)
-		if err != nil {
-			return err
+	p.born = true
+	p.say(Birth)
+	p.keepers.Go(func() { p.announce(keeping) }) // from now on it answers who asks for it
+	if err := p.claim(ctx); err != nil {
+		return err
+	}
+	if p.runs.Preprocess {
+		for _, c := range p.cfg.Cameras {
+			if err := p.ownCamera(ctx, c.Owner); err != nil {
+				return err
+			}
 		}
-		p.stops = append(p.stops, stop)
+		p.say(Health) // now with cameras, for a share of the workers
+		for _, c := range p.cfg.Cameras {
+			if err := p.listen(c.Owner.ID); err != nil {
+				return err
+			}
+		}
+	}
+	if p.claims != nil {
+		p.keepers.Go(func() { p.keepClaims(keeping) })
 	}
 	if err := p.discover(); err != nil {
 		return err
@@ -196,8 +213,9 @@ func (p *Pipeline) Close() error {
 	p.leave(ctx)
 	if p.silence != nil {
 		p.silence()
-		p.announcer.Wait()
+		p.keepers.Wait()
 	}
+	p.claims.close(ctx)
 	if p.born {
 		p.born = false
 		p.say(Death)
@@ -206,6 +224,9 @@ func (p *Pipeline) Close() error {
 		errs = append(errs, stop())
 	}
 	p.stops = nil
+	for id := range p.listening {
+		errs = append(errs, p.stopListening(id))
+	}
 	for _, s := range p.served {
 		errs = append(errs, s.Close())
 	}
@@ -217,19 +238,4 @@ func (p *Pipeline) Close() error {
 		errs = append(errs, p.bus.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// observer feeds the metrics.
-type observer struct{ m *obs.Metrics }
-
-func (o observer) Captured(camera, model string, n uint64) { o.m.Captured(camera, model, n) }
-func (o observer) Frames(camera, model, result, reason string, n uint64) {
-	o.m.Frames(camera, model, result, reason, n)
-}
-func (o observer) SourceGap(camera string, n uint64) { o.m.SourceGap(camera, n) }
-func (o observer) Stage(stage, camera, model string, d time.Duration) {
-	o.m.StageDuration(stage, camera, model, d)
-}
-func (o observer) Latency(camera, model string, d time.Duration) {
-	o.m.DetectionLatency(camera, model, d)
 }

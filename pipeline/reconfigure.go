@@ -57,9 +57,17 @@ func (p *Pipeline) Reconfigure(ctx context.Context, cfg Config) (Changes, error)
 	var errs []error
 	for _, c := range stop {
 		errs = append(errs, p.removeCamera(ctx, c))
+		if indexCamera(start, c.Owner.ID) < 0 {
+			p.claims.giveBack(ctx, p.keys(c.Owner.ID)...)
+		}
 	}
 	for _, c := range start {
-		errs = append(errs, p.addCamera(ctx, c))
+		id := c.Owner.ID
+		if err := p.addCamera(ctx, c); err != nil { // it costs that camera alone
+			errs = append(errs, err)
+			is := func(other string) bool { return other == id }
+			out.Added, out.Changed = slices.DeleteFunc(out.Added, is), slices.DeleteFunc(out.Changed, is)
+		}
 	}
 	for _, s := range p.served { // whoever asks may have mended what ailed a model
 		s.Pool.Retry()
@@ -119,19 +127,30 @@ func (p *Pipeline) removeCamera(ctx context.Context, c Camera) error {
 		r.cancel()
 		<-r.done
 	}
+	defer p.deps.Metrics.RemoveCamera(id)
 	if p.owner == nil {
 		return nil
 	}
-	err := p.owner.Remove(ctx, id)
+	err := errors.Join(p.stopListening(id), p.owner.Remove(ctx, id))
 	for _, d := range c.Owner.Detect {
 		p.writer.Forget(id, d.Model)
 	}
 	return err
 }
 
+// addCamera starts a camera, unless another instance has it.
 func (p *Pipeline) addCamera(ctx context.Context, c Camera) error {
+	id := c.Owner.ID
+	if err := p.claims.take(ctx, p.keys(id)...); err != nil {
+		return err
+	}
 	if p.owner != nil {
-		if err := p.ownCamera(ctx, c.Owner); err != nil {
+		err := p.ownCamera(ctx, c.Owner)
+		if err == nil {
+			err = p.listen(id)
+		}
+		if err != nil {
+			p.claims.giveBack(ctx, p.keys(id)...)
 			return err
 		}
 	}

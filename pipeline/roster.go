@@ -40,6 +40,8 @@ type roster struct {
 	changed func(model string, credits, each int)
 
 	mu      sync.Mutex
+	news    chan struct{}        // closed, and made anew, with each announcement
+	died    map[string]time.Time // who said lately that it stops
 	members map[string]*member
 	models  map[string]string // those this owner uses: SHA-256 by name
 	shares  map[string]share
@@ -72,7 +74,33 @@ func (m *member) credits(s serving) int {
 func newRoster(self string, log *slog.Logger) *roster {
 	return &roster{
 		self: self, log: log, now: time.Now, changed: func(string, int, int) {},
-		members: map[string]*member{}, models: map[string]string{}, shares: map[string]share{},
+		members: map[string]*member{}, models: map[string]string{}, shares: map[string]share{}, news: make(chan struct{}), died: map[string]time.Time{},
+	}
+}
+
+// await waits until each of the instances has said, after began, that it lives
+// or that it stops, or until ctx ends. It returns those that do not live.
+func (r *roster) await(ctx context.Context, instances map[string]bool, began time.Time) (silent map[string]bool) {
+	for {
+		silent = map[string]bool{}
+		open := false
+		r.mu.Lock()
+		for id := range instances {
+			if m := r.members[id]; m == nil || !m.seen.After(began) {
+				silent[id] = true
+				open = open || !r.died[id].After(began)
+			}
+		}
+		news := r.news
+		r.mu.Unlock()
+		if !open {
+			return silent
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return silent
+		}
 	}
 }
 
@@ -88,8 +116,11 @@ func (r *roster) use(models map[string]string, changed func(model string, credit
 func (r *roster) note(s *Status) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	close(r.news)
+	r.news = make(chan struct{})
 	m := r.members[s.Instance]
 	if s.State == Death {
+		r.died[s.Instance] = r.now()
 		r.remove(s.Instance, "it stopped")
 		return
 	}
@@ -119,6 +150,11 @@ func (r *roster) sweep() {
 	for id, m := range r.members {
 		if id != r.self && r.now().Sub(m.seen) > silenceLimit {
 			r.remove(id, "it is silent")
+		}
+	}
+	for id, at := range r.died {
+		if r.now().Sub(at) > ghostPatience {
+			delete(r.died, id)
 		}
 	}
 }

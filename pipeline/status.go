@@ -10,6 +10,7 @@ import (
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/obs"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -36,6 +37,13 @@ type Status struct {
 	Time     vedette.Time   `json:"time"`
 	Cameras  []CameraStatus `json:"cameras"`
 	Models   []ModelStatus  `json:"models"`
+	// Stages is how long frames spent in each, of all cameras together: capture,
+	// judge, preprocess, queue, infer, postprocess, publish. The owner says so.
+	Stages []obs.StageTiming `json:"stages,omitempty"`
+	// BoundsMillis are the upper bounds of the buckets of all timings.
+	BoundsMillis []float64 `json:"bounds_ms"`
+	// Store is where the server inside this process keeps what is published.
+	Store *StoreStatus `json:"store,omitempty"`
 	// Degraded says that detections are published but cannot be stored.
 	Degraded bool `json:"degraded"`
 	// Bus counts what went wrong on the bus.
@@ -59,6 +67,16 @@ type CameraStatus struct {
 	// Degraded says, by model, why the camera is not looked at with it: the model
 	// was taken out. Only its owner says so.
 	Degraded map[string]string `json:"degraded,omitempty"`
+	// Rates are those of the last seconds, by model.
+	Rates map[string]obs.Rates `json:"rates,omitempty"`
+	// Latency is the time from capture (decoded) to publication, by model.
+	Latency map[string]obs.Timing `json:"latency,omitempty"`
+}
+
+// StoreStatus is the store of the server inside the process.
+type StoreStatus struct {
+	Path     string `json:"path"` // empty: a temporary one
+	MaxBytes int64  `json:"max_bytes"`
 }
 
 // ModelStatus is a loaded model.
@@ -69,6 +87,8 @@ type ModelStatus struct {
 	// together; 0: no more, it is about to stop.
 	Credits  int    `json:"credits"`
 	Fallback string `json:"fallback,omitempty"`
+	// Runs is how long runs of the engine took.
+	Runs obs.Timing `json:"runs"`
 	// State is ok; reloading: it kept failing and is being loaded anew; or out:
 	// that did not help, and its cameras are not looked at with it for a while.
 	State  string       `json:"state"`
@@ -127,6 +147,13 @@ func (p *Pipeline) Status() Status {
 			SlowConsumers: c.SlowConsumers.Load(), Errors: c.Errors.Load(),
 		},
 	}
+	s.BoundsMillis = obs.BoundsMillis()
+	if p.cfg.Bus.URL == "" {
+		s.Store = &StoreStatus{Path: p.cfg.Bus.Store, MaxBytes: p.cfg.Bus.MaxStore}
+	}
+	if p.owner != nil {
+		s.Stages = p.deps.Metrics.Stages()
+	}
 	s.Cameras = p.cameraStatus()
 	for _, m := range p.served {
 		st := m.status()
@@ -134,6 +161,9 @@ func (p *Pipeline) Status() Status {
 			st.Credits = 0
 		}
 		s.Models = append(s.Models, st)
+	}
+	for i := range s.Models {
+		s.Models[i].Runs = p.deps.Metrics.Runs(s.Models[i].Name)
 	}
 	slices.SortFunc(s.Models, func(a, b ModelStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return s
@@ -161,6 +191,13 @@ func (p *Pipeline) cameraStatus() []CameraStatus {
 		if p.runs.Ingest {
 			s.Phase, s.Reason, s.Since, s.FPS = string(cmp.Or(st.Phase, ingest.Connecting)), st.Reason, vedette.At(st.Since), st.FPS
 			s.Reconnects, s.Restarts = st.Reconnects, st.Restarts
+		}
+		if len(s.Accounts) > 0 {
+			s.Rates, s.Latency = map[string]obs.Rates{}, map[string]obs.Timing{}
+		}
+		for model := range s.Accounts {
+			s.Rates[model] = p.deps.Metrics.Rates(s.ID, model)
+			s.Latency[model] = p.deps.Metrics.Latency(s.ID, model)
 		}
 		all = append(all, s)
 	}

@@ -17,12 +17,7 @@ import (
 func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error)) (Config, error) {
 	out := Config{
 		Site: c.Site,
-		Bus: bus.Config{
-			URL: c.Bus.URL, Listen: c.Bus.Listen, Store: c.Bus.Store, MaxStore: int64(c.Bus.MaxStore), Prefix: c.Bus.Prefix,
-			User: c.Bus.User, Password: c.Bus.Password, NKey: c.Bus.NKey, Creds: c.Bus.Creds,
-			Inbox: c.Bus.Inbox, Domain: c.Bus.Domain, CA: c.Bus.CA, Cert: c.Bus.Cert, Key: c.Bus.Key,
-			SyncAlways: c.Bus.Sync == 0, SyncInterval: time.Duration(c.Bus.Sync),
-		},
+		Bus:  BusConfig(c.Bus),
 		Limits: bus.Limits{
 			Age: time.Duration(c.Retention.Detections.Age), Bytes: int64(c.Retention.Detections.Bytes), Replicas: c.Retention.Detections.Replicas,
 		},
@@ -49,6 +44,16 @@ func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error
 		out.Cameras = append(out.Cameras, camera)
 	}
 	return out, nil
+}
+
+// BusConfig makes the bus's configuration of a configuration file's.
+func BusConfig(b configs.Bus) bus.Config {
+	return bus.Config{
+		URL: b.URL, Listen: b.Listen, Store: b.Store, MaxStore: int64(b.MaxStore), Prefix: b.Prefix,
+		User: b.User, Password: b.Password, NKey: b.NKey, Creds: b.Creds,
+		Inbox: b.Inbox, Domain: b.Domain, CA: b.CA, Cert: b.Cert, Key: b.Key,
+		SyncAlways: b.Sync == 0, SyncInterval: time.Duration(b.Sync),
+	}
 }
 
 func fromCamera(c configs.Camera) (Camera, error) {

@@ -25,9 +25,23 @@ type builtinModel struct {
 // of detect.
 func builtinModels() []builtinModel {
 	return []builtinModel{
-		{pcbdefects.Name, "six kinds of defect on printed circuit boards, 640×640; made for synthetic://line", loadPCBDefects},
+		{pcbdefects.Name, "finds six kinds of defect on printed circuit boards, and nothing else", loadPCBDefects},
 		{barcodeReader, "reads the frame numbers of synthetic://bars: a check of the pipeline itself", loadBarcodeReader},
 	}
+}
+
+// tellDefaultModel says, where nothing says what to look with, what is looked
+// with, what that is for, and how to look for people and cars instead: then is
+// what is left to do once that model is here.
+func tellDefaultModel(why, then string) {
+	const other = "yolox-nano"
+	m := builtinModels()[0]
+	tell("%s: looking with the built-in model %s, which %s", why, m.name, m.about)
+	pull := "vedette models pull " + other + ", then "
+	if _, err := models.DefaultPlaces().Resolve(other); err == nil {
+		pull = ""
+	}
+	tell("for people and cars: %s%s; for others: vedette models list", pull, then)
 }
 
 func loadPCBDefects() (*models.Model, error) {

@@ -1,16 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
@@ -32,6 +30,7 @@ type detectOptions struct {
 	labels                            []string
 	every                             bool
 	format, save, transport, decoding string
+	shipped                           bool // no --model was given
 }
 
 func newDetect(g *globals) *cobra.Command {
@@ -78,7 +77,10 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	if err != nil {
 		return err
 	}
-	watch := &detectWatch{bar: newProgress("looking", -1)}
+	watch := &detectWatch{began: time.Now(), shipped: o.shipped, save: o.save}
+	if !term.IsTerminal(int(os.Stdout.Fd())) { // else a bar would stand in the midst of the results
+		watch.bar = newProgress("looking", -1)
+	}
 	deps := pipeline.Deps{Log: g.log, Version: version, State: watch.state}
 	if o.save != "" {
 		a, err := newAnnotator(o.save, watch.failed)
@@ -106,6 +108,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	runErr := p.Run(running)
 	err = errors.Join(runErr, stop(), p.Close())
 	watch.bar.finish()
+	watch.summary(sources)
 	return watch.verdict(ctx, err)
 }
 
@@ -118,8 +121,8 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 	if err := scoreRange(o.minScore); err != nil {
 		return none, &usageError{err}
 	}
-	shipped := o.model.name == ""
-	if shipped {
+	o.shipped = o.model.name == ""
+	if o.shipped {
 		o.model.name = builtinModels()[0].name
 	}
 	var cameras []pipeline.Camera
@@ -148,10 +151,10 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 		return none, err
 	}
 	if err := knowsLabels(m.Loaded, o.labels); err != nil {
-		return none, usagef("--label: %w", err)
+		return none, err
 	}
-	if shipped {
-		tell("no --model given: looking with the shipped one, %s; there are %s", o.model.name, modelNames())
+	if o.shipped {
+		tellDefaultModel("no --model given", otherModel(sources))
 	}
 	if o.minScore > 0 {
 		m.Loaded.Manifest.Output.MinScore = o.minScore
@@ -210,7 +213,7 @@ func startError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	for _, wrong := range []error{bus.ErrConfig, infer.ErrUnsupported, infer.ErrModel, infer.ErrNoDevice, infer.ErrNoLibrary, decode.ErrLayout} {
+	for _, wrong := range []error{bus.ErrConfig, infer.ErrUnsupported, infer.ErrModel, infer.ErrNoDevice, infer.ErrNoLibrary, decode.ErrLayout, pipeline.ErrOwned} {
 		if errors.Is(err, wrong) {
 			return &usageError{err}
 		}
@@ -227,62 +230,4 @@ func wrongSource(err error) bool {
 		}
 	}
 	return false
-}
-
-// detectWatch follows a run of detect, to say at the end how it went.
-type detectWatch struct {
-	bar   progress
-	ok    atomic.Uint64
-	bad   atomic.Uint64
-	mu    sync.Mutex
-	fails []error
-	first string // the first frame that failed, and why
-}
-
-func (w *detectWatch) seen(d *vedette.Detection) {
-	if d.Status == vedette.StatusFailed {
-		if w.bad.Add(1) == 1 {
-			w.mu.Lock()
-			w.first = cmp.Or(d.Item, d.ID) + ": " + d.Reason
-			w.mu.Unlock()
-		}
-	} else {
-		w.ok.Add(1)
-	}
-	w.bar.set(int(w.ok.Load() + w.bad.Load()))
-}
-
-func (w *detectWatch) failed(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.fails) == 0 { // the first says it; a full disk would fill the screen
-		w.fails = append(w.fails, err)
-	}
-}
-
-// state tells a person why nothing comes from a camera.
-func (w *detectWatch) state(s ingest.State) {
-	if s.Total > 0 {
-		w.bar.total(int(s.Total))
-	}
-	if s.Phase == ingest.Offline && s.Reason != "" {
-		fmt.Fprintf(os.Stderr, "%s vedette: camera %s: %s; trying again\n", time.Now().Format(time.TimeOnly), s.Camera, s.Reason)
-	}
-}
-
-// verdict is the command's result.
-func (w *detectWatch) verdict(ctx context.Context, err error) error {
-	err = errors.Join(append(w.fails, err)...)
-	switch {
-	case ctx.Err() != nil:
-		return nil // stopped on purpose; what was found stands above
-	case err != nil:
-		if w.ok.Load()+w.bad.Load() == 0 && wrongSource(err) {
-			return &usageError{err}
-		}
-		return err
-	case w.bad.Load() > 0:
-		return fmt.Errorf("%d of %d frames failed, the first was %s", w.bad.Load(), w.bad.Load()+w.ok.Load(), w.first)
-	}
-	return nil
 }

@@ -94,6 +94,28 @@ func TestDetectVideo(t *testing.T) {
 	}
 }
 
+// Without --model it says which one it looks with, what that one is for, and
+// the command that looks for people and cars.
+func TestDetectSaysWhichModel(t *testing.T) {
+	t.Parallel()
+	clip := file(t, "it's mine.png", pngOf(t, 64, 48))
+	for args, says := range map[string]string{
+		clip:                           "vedette detect '" + strings.ReplaceAll(clip, "'", `'\''`) + "' --model yolox-nano",
+		"synthetic://line?frames=2":    "vedette detect 'synthetic://line?frames=2' --model yolox-nano",
+		"rtsp://a:hunter2@127.0.0.1:1": "vedette detect SOURCE --model yolox-nano",
+	} {
+		o := program{args: []string{"detect", args}, env: []string{"XDG_CACHE_HOME=" + t.TempDir()}}.run(t)
+		for _, want := range []string{"no --model given", "pcb-defects", "circuit boards", "vedette models pull yolox-nano, then " + says} {
+			if !strings.Contains(o.stderr, want) {
+				t.Errorf("%s: it does not say %q:\n%s", args, want, o.stderr)
+			}
+		}
+		if strings.Contains(o.stderr, "hunter2") {
+			t.Errorf("a secret is shown:\n%s", o.stderr)
+		}
+	}
+}
+
 // A progress bar is for a person: it is drawn when stderr is a terminal.
 func TestProgress(t *testing.T) {
 	t.Parallel()

@@ -43,7 +43,7 @@ func plantBus(t *testing.T, cfg bus.Config) *bus.Bus {
 // asked checks that the two commands of operators work.
 func asked(t *testing.T, p program) {
 	t.Helper()
-	for command, says := range map[string]string{"status": "run x", "reload": "nothing changed"} {
+	for command, says := range map[string]string{"status": "x         run ", "reload": "nothing changed"} {
 		with := p
 		with.args = append([]string{command}, p.args...)
 		if o := with.run(t); o.code != 0 || !strings.Contains(o.stdout, says) || o.stderr != "" {

@@ -59,6 +59,8 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, errReported) && errors.As(err, &usage):
+		return exitUsage
 	case errors.Is(err, errReported):
 		return exitFailed
 	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))):

@@ -27,7 +27,11 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	built = filepath.Join(dir, "vedette")
-	build := exec.Command("go", "build", "-tags", buildTags, "-o", built, ".")
+	args := []string{"build", "-tags", buildTags, "-o", built}
+	if raced { // then the program under test is, too
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, ".")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1
@@ -89,7 +93,7 @@ func run(t *testing.T, args ...string) outcome {
 }
 
 // noise is what a user must never see.
-var noise = regexp.MustCompile(`panic:|goroutine \d+ \[|fatal error:|terminate called|Assertion|\[(ERROR|WARN|INFO):|\[[a-z0-9_,]+ @ 0x|onnxruntime:|GStreamer|libpng|Corrupt JPEG|Premature end|OpenCV\(`)
+var noise = regexp.MustCompile(`DATA RACE|panic:|goroutine \d+ \[|fatal error:|terminate called|Assertion|\[(ERROR|WARN|INFO):|\[[a-z0-9_,]+ @ 0x|onnxruntime:|GStreamer|libpng|Corrupt JPEG|Premature end|OpenCV\(`)
 
 func quiet(t *testing.T, stderr string) {
 	t.Helper()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,6 +57,9 @@ func loadModel(name string) (*models.Model, error) {
 	}
 	path, err := models.DefaultPlaces().Resolve(name)
 	if err != nil {
+		if _, known := models.Find(name); known != nil && !strings.ContainsAny(name, "./") { // a name that means nothing
+			err = fmt.Errorf("%w; built in: %s%s", err, strings.Join(builtinNames(), ", "), strictyaml.DidYouMean(name, builtinNames()))
+		}
 		return nil, &usageError{err}
 	}
 	m, err := models.Load(path, guess)
@@ -67,19 +69,27 @@ func loadModel(name string) (*models.Model, error) {
 	return m, nil
 }
 
-// knowsLabels reports a label that a model never answers with: it would look
-// like a picture with nothing on it.
+// labelHint reports whether a model can answer with a label, and says which
+// others it has if not: looking for one that it never answers with would look
+// like pictures with nothing on them.
+func labelHint(m *models.Model, label string) (hint string, known bool) {
+	all := m.Manifest.Labels
+	if len(all) == 0 || slices.Contains(all, label) {
+		return "", true
+	}
+	hint = strictyaml.DidYouMean(label, all)
+	if len(all) <= 100 {
+		hint += "; it knows " + strings.Join(all, ", ")
+	}
+	return hint, false
+}
+
+// knowsLabels checks --label.
 func knowsLabels(m *models.Model, labels []string) error {
-	known := m.Manifest.Labels
 	for _, l := range labels {
-		if len(known) == 0 || slices.Contains(known, l) {
-			continue
+		if hint, known := labelHint(m, l); !known {
+			return usagef("--label: the model %s knows no label %q%s", m.Manifest.Name, l, hint)
 		}
-		text := fmt.Sprintf("the model %s knows no label %q%s", m.Manifest.Name, l, strictyaml.DidYouMean(l, known))
-		if len(known) <= 100 {
-			text += "; it knows " + strings.Join(known, ", ")
-		}
-		return errors.New(text)
 	}
 	return nil
 }

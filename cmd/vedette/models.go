@@ -80,11 +80,7 @@ save it beside the file, under the same name with the ending .yaml, and edit wha
 		Example: `  vedette models inspect detector.onnx > detector.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := models.DefaultPlaces().Resolve(args[0])
-			if err != nil {
-				return &usageError{err}
-			}
-			m, r, err := models.Inspect(path, guess)
+			m, r, err := inspectModel(args[0])
 			writeReport(cmd.ErrOrStderr(), r)
 			if err != nil {
 				return &usageError{err}
@@ -97,6 +93,26 @@ save it beside the file, under the same name with the ending .yaml, and edit wha
 			return err
 		},
 	}
+}
+
+// inspectModel looks at a model by path or name, a built-in one, too.
+func inspectModel(name string) (models.Manifest, models.Report, error) {
+	for _, b := range builtinModels() {
+		if b.name != name {
+			continue
+		}
+		m, err := b.load()
+		if err != nil {
+			return models.Manifest{}, models.Report{}, err
+		}
+		m.Report.Path, m.Report.Bytes = m.Path, len(m.ONNX)
+		return m.Manifest, m.Report, nil
+	}
+	path, err := models.DefaultPlaces().Resolve(name)
+	if err != nil {
+		return models.Manifest{}, models.Report{}, err
+	}
+	return models.Inspect(path, guess)
 }
 
 func writeReport(w io.Writer, r models.Report) {
@@ -199,15 +215,6 @@ func writeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
-}
-
-// modelNames lists what --model can name.
-func modelNames() string {
-	names := builtinNames()
-	for _, f := range models.DefaultPlaces().List() {
-		names = append(names, f.Name)
-	}
-	return strings.Join(names, ", ") + " (vedette models list shows what can be pulled)"
 }
 
 func builtinNames() []string {

@@ -170,6 +170,16 @@ func TestKilled(t *testing.T) {
 		t.Error("it was killed and ended well")
 	}
 	s.waitGone(t, stopLimit)
+	// Its store is removed by the next that starts.
+	if left, err := os.ReadDir(s.temp); err != nil || len(left) != 1 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+	next := exec.Command(built, "detect", "synthetic://bars?frames=1", "--model", "barcode-reader", "--engine", "gorgonia")
+	next.Env = append(os.Environ(), "TMPDIR="+s.temp)
+	if out, err := next.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	emptyFolder(t, s.temp)
 }
 
 // A store has one owner.

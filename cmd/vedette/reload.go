@@ -81,9 +81,6 @@ func askReload(cmd *cobra.Command, b *bus.Bus) error {
 }
 
 func (a reloadAnswer) String() string {
-	if a.Error != "" {
-		return a.Error
-	}
 	var parts []string
 	for _, p := range []struct {
 		what string
@@ -93,7 +90,10 @@ func (a reloadAnswer) String() string {
 			parts = append(parts, p.what+" "+strings.Join(p.ids, ", "))
 		}
 	}
-	if len(parts) == 0 {
+	switch {
+	case a.Error != "":
+		parts = append(parts, strings.ReplaceAll(a.Error, "\n", "; "))
+	case len(parts) == 0:
 		return "nothing changed"
 	}
 	return strings.Join(parts, "; ")

@@ -12,11 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vedette-io/vedette/configs"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/obs"
-	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/pipeline"
 )
 
@@ -36,121 +34,10 @@ func newRun(g *globals) *cobra.Command {
 	return cmd
 }
 
-func newCheck(_ *globals) *cobra.Command {
-	var file string
-	cmd := &cobra.Command{
-		Use:   "check -c FILE",
-		Short: "validates a configuration and its models without starting anything",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, cfg, err := loadConfig(&runOptions{file: file})
-			if err != nil {
-				return err
-			}
-			if err := checkSources(file, cfg); err != nil {
-				return err
-			}
-			if err := cfg.Bus.CheckFiles(); err != nil {
-				return usagef("%s: %w", file, err)
-			}
-			if cfg.Bus.Exposed() && cfg.Bus.Cert == "" {
-				tell("note: bus.listen can be reached from other machines without TLS: give bus.cert and bus.key")
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d cameras, %d models\n", file, len(cfg.Cameras), len(cfg.Models))
-			return nil
-		},
-	}
-	configFlag(cmd, &file)
-	return cmd
-}
-
-// checkSources looks whether files and devices are there. It is for check
-// alone: a pipeline that runs does not stop for one camera.
-func checkSources(file string, cfg pipeline.Config) error {
-	var errs []error
-	for _, c := range cfg.Cameras {
-		if err := c.Ingest.Source.Check(); err != nil {
-			errs = append(errs, usagef("%s: camera %s: %w", file, c.Ingest.ID, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", "", "configuration file")
 	// It cannot fail: the flag was just made.
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
-}
-
-// loadConfig reads a configuration and its models.
-func loadConfig(o *runOptions) (configs.Config, pipeline.Config, error) {
-	file := o.file
-	c, err := readConfig(file)
-	if err != nil {
-		return c, pipeline.Config{}, err
-	}
-	cfg, err := pipeline.FromConfig(c, func(m configs.Model) (*models.Model, error) {
-		name := m.File
-		if name == "" {
-			name = m.Name
-		}
-		if o.stages == (pipeline.Stages{Ingest: true}) {
-			return nil, nil // pictures are taken without a model
-		}
-		loaded, err := loadModel(name)
-		if m.File == "" && errors.Is(err, models.ErrNotFound) && o.stages != (pipeline.Stages{}) {
-			return nil, nil // it comes over the bus
-		}
-		if err != nil {
-			return nil, usagef("%s: models: %s: %w", file, m.Name, err)
-		}
-		return loaded, nil
-	})
-	var usage *usageError
-	if err != nil && !errors.As(err, &usage) {
-		err = &usageError{err}
-	}
-	if err != nil {
-		return c, cfg, err
-	}
-	return c, cfg, errors.Join(o.apply(&cfg), checkDetect(file, cfg))
-}
-
-// checkDetect compares what the cameras ask for with what the models can do.
-func checkDetect(file string, cfg pipeline.Config) error {
-	loaded := map[string]*models.Model{}
-	for _, m := range cfg.Models {
-		if m.Loaded != nil { // else it comes over the bus
-			loaded[m.Loaded.Manifest.Name] = m.Loaded
-		}
-	}
-	var errs []error
-	for _, camera := range cfg.Cameras {
-		for _, d := range camera.Owner.Detect {
-			m := loaded[d.Model]
-			if m == nil {
-				continue
-			}
-			if err := knowsLabels(m, d.Labels); err != nil {
-				errs = append(errs, usagef("%s: camera %s: %w", file, camera.Ingest.ID, err))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func readConfig(file string) (configs.Config, error) {
-	if file == "" {
-		return configs.Config{}, usagef("-c FILE is needed; configs/ has examples")
-	}
-	c, err := configs.Load(file, configs.Options{Source: func(s string) error {
-		_, err := ingest.ParseSource(s)
-		return err
-	}})
-	if err != nil {
-		return c, &usageError{err}
-	}
-	return c, nil
 }
 
 func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
@@ -167,8 +54,12 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	if o.stages != (pipeline.Stages{}) {
 		listen = o.http
 	}
-	metrics := obs.New(version)
-	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: g.logState})
+	metrics, times := obs.New(version), newRunTimes()
+	state := func(s ingest.State) {
+		times.state(s)
+		g.logState(s)
+	}
+	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: g.log, Version: version, Metrics: metrics, State: state})
 	if err != nil {
 		return startError(ctx, err)
 	}
@@ -205,6 +96,9 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	err = p.Run(ctx)
 	stopWeb()
 	web.Wait()
+	if o.stages == (pipeline.Stages{}) {
+		g.summary(p.Status(), times)
+	}
 	return errors.Join(err, stopReloads(), p.Close())
 }
 

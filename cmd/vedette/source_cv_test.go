@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -302,4 +303,26 @@ func TestBadPlaces(t *testing.T) {
 		o := program{args: []string{"detect", "synthetic://bars?frames=1", "--model", "barcode-reader"}, env: []string{"TMPDIR=/nosuch"}}.run(t)
 		o.wantSentence(t, 1, "no temporary folder")
 	})
+}
+
+// doctor -c looks at each camera, and one that is away costs only its line.
+func TestDoctorsCameras(t *testing.T) {
+	t.Parallel()
+	clip := file(t, "clip.mp4", video(t))
+	out := examine(t, textFile(t, "plant.yaml", "bus: {store: '', listen: ''}\nhttp: {listen: ''}\nmodels: [{name: barcode-reader, engine: gorgonia}]\ncameras:\n"+
+		"  - {id: gate, source: 'synthetic://bars?fps=50&width=2560&height=1440'}\n  - {id: clip, source: "+clip+"}\n"+
+		"  - {id: gone, source: nosuch.mp4}\n  - {id: away, source: 'rtsp://viewer:hunter2@127.0.0.1:1/x'}\n"), true)
+	for _, want := range []string{
+		`ok    camera          gate: 2560×1440, \d+\.\d frames a second, the first after \d`, `warn  camera          gate: decoding so many pixels`,
+		`ok    camera          clip: \d+×\d+, \d+\.\d frames a second`,
+		`bad   camera          gone: nosuch\.mp4: no such file: check the path`,
+		`bad   camera          away: rtsp://\S*@127\.0\.0\.1:1/x: the camera cannot be reached.*: check the address`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "hunter2") {
+		t.Errorf("a secret is shown:\n%s", out)
+	}
 }

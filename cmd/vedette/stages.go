@@ -14,6 +14,7 @@ type runOptions struct {
 	command, file, host, http string
 	cameras                   []string
 	stages                    pipeline.Stages
+	told                      bool // that the file lists no models
 }
 
 func hostFlag(cmd *cobra.Command, host *string) {
@@ -73,14 +74,16 @@ they meet, and are started and stopped in any order.`
 func newIngest(g *globals) *cobra.Command {
 	return newStage(g, pipeline.Stages{Ingest: true}, "ingest", "captures cameras, as a process of its own",
 		`Captures from cameras and publishes references to the pictures, which stay in shared memory:
-the preprocess stage has to run on the same host, as the same user.`+stagesTogether)
+the preprocess stage has to run on the same host, as the same user. Where cameras are on
+several hosts, say with --camera which are this one's.`+stagesTogether)
 }
 
 func newPreprocess(g *globals) *cobra.Command {
 	return newStage(g, pipeline.Stages{Preprocess: true}, "preprocess", "owns cameras: tensors, order, accounts; as a process of its own",
 		`Owns the cameras captured on this host: it decides which pictures are worth inferring, gives
 them to the workers, publishes the results in order and keeps the account of every frame.
-A camera has one owner; a second one is refused.`+stagesTogether)
+A camera has one owner; a second one is refused. Where cameras are on several hosts, say with
+--camera which are this one's.`+stagesTogether)
 }
 
 func newInfer(g *globals) *cobra.Command {

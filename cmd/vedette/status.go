@@ -1,18 +1,17 @@
 package main
 
 import (
-	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
-	"text/tabwriter"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
+	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/pipeline"
 )
@@ -24,102 +23,143 @@ func newStatus(g *globals) *cobra.Command {
 	var (
 		server serverFlags
 		format string
+		again  time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "shows the running plant: cameras, accounts, models, bus",
-		Args:  cobra.NoArgs,
+		Short: "shows the running plant: cameras, accounts, rates, latency, models, streams",
+		Long: `Asks every instance on the bus what it does, and the NATS server what is stored. Of each
+camera and model it shows the account of frames: those captured are those inferred and those
+that were not, by reason. Rates and latencies (capture to published) are of the last ten
+seconds.`,
+		Example: `  vedette status
+  vedette status --watch 2s
+  vedette status --format json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("format", format, "text", "json"); err != nil {
 				return err
+			}
+			if again < 0 || (again > 0 && again < 100*time.Millisecond) {
+				return usagef("--watch %v: want at least 100ms", again)
 			}
 			b, err := server.bus(cmd, g.log)
 			if err != nil {
 				return err
 			}
 			defer b.Close()
-			stats, err := b.ServiceStats(cmd.Context(), statusWait)
-			if err != nil {
-				return server.refused(cmd.Name(), err)
+			if again > 0 {
+				return server.refused(cmd.Name(), watchStatus(cmd.Context(), cmd.OutOrStdout(), b, format, again))
 			}
-			if len(stats) == 0 {
-				return fmt.Errorf("no vedette answers on %s: is it running, with the same prefix?", b.Address())
-			}
-			if format == "json" {
-				return writeJSON(cmd.OutOrStdout(), stats)
-			}
-			return writeStatus(cmd.OutOrStdout(), stats)
+			return server.refused(cmd.Name(), showStatus(cmd.Context(), cmd.OutOrStdout(), b, format))
 		},
 	}
 	server.register(cmd, bus.Operator)
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().DurationVar(&again, "watch", 0, "show it again and again, after this time")
 	return cmd
 }
 
-func writeStatus(w io.Writer, stats []bus.ServiceStat) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i, stat := range stats {
+// plantStatus is everything that status shows; it is what --format json writes.
+type plantStatus struct {
+	Server    string            `json:"server"`
+	Time      vedette.Time      `json:"time"`
+	Instances []bus.ServiceStat `json:"instances"`
+	Streams   []bus.StreamStat  `json:"streams"`
+	Store     storeUse          `json:"store"`
+	// StoreError says why there is nothing about streams and store.
+	StoreError string `json:"store_error,omitempty"`
+
+	said []pipeline.Status // by the instances
+}
+
+// storeUse is what is stored, in bytes; MaxBytes 0: nothing bounds it.
+type storeUse struct {
+	Bytes    int64 `json:"bytes"`
+	MaxBytes int64 `json:"max_bytes"`
+}
+
+// askPlant gathers what instances and server say.
+func askPlant(ctx context.Context, b *bus.Bus) (*plantStatus, error) {
+	stats, err := b.ServiceStats(ctx, statusWait)
+	if err != nil {
+		return nil, err
+	}
+	if len(stats) == 0 {
+		return nil, fmt.Errorf("no vedette answers on %s: is it running, with the same prefix?", b.Address())
+	}
+	p := &plantStatus{Server: b.Address(), Time: vedette.At(time.Now()), Instances: stats, Streams: []bus.StreamStat{}}
+	for _, stat := range stats {
 		var s pipeline.Status
 		if err := json.Unmarshal(stat.Data, &s); err != nil {
-			return fmt.Errorf("status of %s: %w", stat.ID, err)
+			return nil, fmt.Errorf("status of %s: %w", stat.ID, err)
 		}
-		if i > 0 {
-			fmt.Fprintln(t)
-		}
-		health := "ok"
-		if s.Degraded {
-			health = "DEGRADED: detections are published but not stored"
-		}
-		fmt.Fprintf(t, "%s %s on %s, site %s, up %s, %s\n", stat.Metadata["stage"], cmp.Or(s.Instance, stat.ID), s.Host, cmp.Or(s.Site, "-"),
-			time.Since(s.Started.Time).Round(time.Second), health)
-		for _, m := range s.Models {
-			fmt.Fprintf(t, "model %s  %s on %s, %d workers, batches of %v, sha256 %.12s…%s\n",
-				m.Name, m.Engine, m.Device, m.Workers, m.Batches, m.SHA256, troubleOf(&m))
-		}
-		if len(s.Cameras) == 0 {
-			continue
-		}
-		fmt.Fprintln(t, "CAMERA\tSTATE\tMODEL\tCAPTURED\tINFERRED\tGATED\tUNFIT\tFAILED\tEXPIRED\tIN FLIGHT\tDROPPED\tSOURCE GAP")
-		for _, c := range s.Cameras {
-			writeCamera(t, c)
+		p.said = append(p.said, s)
+		if s.Store != nil {
+			p.Store.MaxBytes = s.Store.MaxBytes
 		}
 	}
-	return t.Flush()
+	streams, err := b.Streams(ctx)
+	if err == nil {
+		p.Streams = append(p.Streams, streams...)
+		var most int64
+		p.Store.Bytes, most, err = b.StoreUse(ctx)
+		if p.Store.MaxBytes == 0 {
+			p.Store.MaxBytes = most
+		}
+	}
+	if err != nil {
+		p.StoreError = err.Error()
+	}
+	return p, nil
 }
 
-// troubleOf is what the line of a model adds when something is wrong with it.
-func troubleOf(m *pipeline.ModelStatus) string {
-	out := ""
-	if why := m.Trouble(); why != "" {
-		out = ", " + strings.ToUpper(why[:1]) + why[1:]
+func showStatus(ctx context.Context, w io.Writer, b *bus.Bus, format string) error {
+	p, err := askPlant(ctx, b)
+	if err != nil {
+		return err
 	}
-	if m.Failures > 0 {
-		out += fmt.Sprintf(" (%d runs failed, %d of them cut off, %d hung; loaded anew %d times)", m.Failures, m.CutOff, m.GivenUp, m.Reloads)
+	if format == "json" {
+		return writeJSON(w, p)
 	}
-	return out
+	return p.write(w)
 }
 
-func writeCamera(w io.Writer, c pipeline.CameraStatus) {
-	state := cmp.Or(c.Phase, "-")
-	if c.Reason != "" {
-		state += ": " + c.Reason
+// watchStatus shows the status again and again until it is stopped.
+func watchStatus(ctx context.Context, w io.Writer, b *bus.Bus, format string, pause time.Duration) error {
+	clear := ""
+	if format == "text" && term.IsTerminal(int(os.Stdout.Fd())) {
+		clear = "\x1b[H\x1b[2J"
 	}
-	if c.Reconnects > 0 {
-		state += fmt.Sprintf(" (%d reconnects)", c.Reconnects)
-	}
-	for _, model := range slices.Sorted(maps.Keys(c.Degraded)) {
-		state += "; degraded: model " + model + " is out"
-	}
-	if len(c.Accounts) == 0 { // its owner is another instance
-		fmt.Fprintf(w, "%s\t%s%s\n", c.ID, state, strings.Repeat("\t-", 10))
-	}
-	for _, model := range slices.Sorted(maps.Keys(c.Accounts)) {
-		a := c.Accounts[model]
-		var drops []string
-		for _, reason := range slices.Sorted(maps.Keys(a.Dropped)) {
-			drops = append(drops, fmt.Sprintf("%s %d", reason, a.Dropped[reason]))
+	for first := true; ; first = false {
+		p, err := askPlant(ctx, b)
+		switch {
+		case ctx.Err() != nil:
+			return nil // Ctrl-C
+		case err != nil && first:
+			return err
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\n", c.ID, state, model, a.Captured, a.Inferred,
-			a.Gated, a.Unfit, a.Failed, a.Expired, a.InFlight, cmp.Or(strings.Join(drops, ", "), "-"), a.SourceGap)
+		if _, wrong := io.WriteString(w, clear); wrong != nil {
+			return wrong
+		}
+		switch {
+		case err != nil: // it may come back
+			fmt.Fprintln(os.Stderr, "vedette:", err)
+		case format == "json":
+			err = writeJSON(w, p)
+		default:
+			if !first && clear == "" {
+				fmt.Fprintln(w)
+			}
+			err = p.write(w)
+		}
+		if err != nil && p != nil {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }

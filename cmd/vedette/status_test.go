@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/vedette-io/vedette"
-	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
 )
@@ -27,22 +25,20 @@ func TestStatusOfAModelThatIsOut(t *testing.T) {
 			{ID: "yard", Phase: "online", Accounts: map[string]preprocess.Counts{"bad": {}}, Degraded: map[string]string{"bad": "2 runs hang"}},
 		},
 	}
-	data, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out strings.Builder
-	if err := writeStatus(&out, []bus.ServiceStat{{Data: data}}); err != nil {
+	if err := (&plantStatus{said: []pipeline.Status{s}}).write(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		"model good  onnxruntime on cuda:0, 2 workers, batches of [1 4], sha256 aaaaaaaaaaaa…\n",
-		"sha256 aaaaaaaaaaaa…, Out: 2 runs hang (7 runs failed, 3 of them cut off, 2 hung; loaded anew 1 times)\n",
-		"\ngate    online  ", "\nyard    online; degraded: model bad is out  ",
+		"\nyard: DEGRADED: model bad is out: 2 runs hang\n",
+		"bad: Out: 2 runs hang, 7 runs failed (3 cut off, 2 hung), loaded anew once\n",
 	} {
 		if !strings.Contains(squeeze(out.String()), squeeze(line)) {
 			t.Errorf("no %q in\n%s", line, &out)
 		}
+	}
+	if strings.Contains(out.String(), "gate:") || strings.Contains(out.String(), "good:") {
+		t.Errorf("something is said of what is well:\n%s", &out)
 	}
 }
 

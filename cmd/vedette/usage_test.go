@@ -38,8 +38,10 @@ func TestUsage(t *testing.T) {
 		{"eval --data nosuch --detections x", "nosuch: no such file"},
 		{"eval --data . --detections x", "not a data set"},
 		{"watch --since yesterday", `--since "yesterday"`},
+		{"watch --camera Gate.1", `--camera: invalid id "Gate.1"`},
 		{"watch --format xml", "want text or jsonl"},
 		{"status --format xml", "want text or json"},
+		{"status --watch 1ms", "want at least 100ms"},
 		{"status --server garbage", "want nats://host:port"},
 		{"doctor one two", `"two" is too much`},
 		{"doctor foo://x", `unknown scheme "foo"`},
@@ -79,49 +81,6 @@ func TestHelp(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestBadConfiguration(t *testing.T) {
-	t.Parallel()
-	model, cameras := "models: [{name: bars, file: barcode-reader}]\n", "cameras: [{id: a, source: 'synthetic://bars'}]\n"
-	for name, c := range map[string]struct {
-		yaml string
-		says []string
-	}{
-		"empty":          {"", []string{"cameras: give at least one camera"}},
-		"syntax":         {"cameras: [{id: ", []string{":1:"}},
-		"unknown key":    {"sitee: x\n" + model + cameras, []string{`:1:1: sitee: unknown key; did you mean "site"?`}},
-		"given twice":    {"site: x\nsite: y\n" + model + cameras, []string{":2:1: site: is given twice"}},
-		"undefined env":  {"site: \"${VEDETTE_NOSUCH}\"\n" + model + cameras, []string{"VEDETTE_NOSUCH is not set"}},
-		"bad source":     {model + "cameras: [{id: a, source: 'foo://x'}]", []string{`unknown scheme "foo"`}},
-		"missing file":   {model + "cameras: [{id: a, source: /nosuch.mp4}]", []string{"camera a: /nosuch.mp4: no such file"}},
-		"missing model":  {"models: [{name: bars, file: /nosuch.onnx}]\n" + cameras, []string{"models: bars", "/nosuch.onnx"}},
-		"unknown label":  {model + "cameras: [{id: a, source: 'synthetic://bars', detect: [{labels: [cell-oo1]}]}]", []string{"camera a", "cell-oo1", "cell-001"}},
-		"open, no keys":  {"bus: {listen: '0.0.0.0:4222', store: ''}\n" + model + cameras, []string{"bus.store", "everybody needs a key"}},
-		"no certificate": {"bus: {listen: '0.0.0.0:4222', cert: /nosuch.pem, key: /nosuch.key}\n" + model + cameras, []string{"cert file /nosuch.pem", "no such file"}},
-		"no key":         {"bus: {url: 'nats://h', nkey: /nosuch.nk}\n" + model + cameras, []string{"nkey file /nosuch.nk", "no such file"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			path := file(t, "plant.yaml", []byte(c.yaml))
-			run(t, "check", "-c", path).wantSentence(t, 2, append(c.says, "plant.yaml")...)
-		})
-	}
-	t.Run("all at once", func(t *testing.T) {
-		t.Parallel()
-		path := file(t, "plant.yaml", []byte(model+"cameras: [{id: a.b, source: 'foo://x', delivery: some, detect: [{model: nope, fps: -3, min_score: 7}]}]"))
-		o := run(t, "check", "-c", path)
-		if n := len(o.sentences()); o.code != 2 || n != 6 {
-			t.Errorf("exit code %d, %d sentences; stderr:\n%s", o.code, n, o.stderr)
-		}
-	})
-	t.Run("good", func(t *testing.T) {
-		t.Parallel()
-		o := run(t, "check", "-c", file(t, "plant.yaml", []byte(model+cameras)))
-		if o.code != 0 || o.stderr != "" || !strings.Contains(o.stdout, "valid: 1 cameras, 1 models") {
-			t.Errorf("exit code %d; stdout %s; stderr %s", o.code, o.stdout, o.stderr)
-		}
-	})
 }
 
 // The examples that the project ships are valid as they are.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/client"
 	"github.com/vedette-io/vedette/internal/bus"
 )
@@ -35,6 +37,11 @@ func newWatch(g *globals) *cobra.Command {
 			if filter.Since, err = parseSince(since, time.Now()); err != nil {
 				return err
 			}
+			for flag, id := range map[string]string{"camera": filter.Camera, "model": filter.Model} {
+				if err := vedette.CheckID(id); id != "" && err != nil {
+					return usagef("--%s: %w", flag, err)
+				}
+			}
 			c, err := server.client(cmd, g.log)
 			if err != nil {
 				return err
@@ -54,12 +61,16 @@ func newWatch(g *globals) *cobra.Command {
 }
 
 func watchDetections(ctx context.Context, c *client.Client, filter client.Filter, out *printer) error {
+	var some atomic.Bool
+	quiet := explainSilence(ctx, c, filter, &some)
 	err := c.Detections(ctx, filter, func(m client.Message) error {
+		some.Store(true)
 		if m.Missed {
 			fmt.Fprintf(os.Stderr, "vedette: camera %s: detections before seq %d are missing\n", m.Camera, m.Seq)
 		}
 		return out.print(m.Detection, m.Raw)
 	})
+	quiet()
 	switch {
 	case ctx.Err() != nil, errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
 		return nil // Ctrl-C, or the reader of a pipe has seen enough

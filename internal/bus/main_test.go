@@ -20,7 +20,17 @@ import (
 // that a test can kill one.
 const serverEnv = "VEDETTE_TEST_NATS_STORE"
 
+// tempStoreEnv makes this binary a process with a temporary store.
+const tempStoreEnv = "VEDETTE_TEST_TEMP_STORE"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(tempStoreEnv) != "" {
+		if err := useTempStore(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if store := os.Getenv(serverEnv); store != "" {
 		if err := serve(store); err != nil {
 			fmt.Fprintln(os.Stderr, err)

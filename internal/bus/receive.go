@@ -16,8 +16,17 @@ import (
 // left out. ack tells a lossless sender that the frame is done with; it does
 // nothing for others and may be called from anywhere, at any time.
 func (b *Bus) SubscribeFrames(host string, handler func(f *vedette.Frame, ack func())) (stop func() error, err error) {
+	return b.subscribeFrames(b.subjects.FramesOf(host), handler)
+}
+
+// SubscribeCamera is [Bus.SubscribeFrames] for the frames of one camera.
+func (b *Bus) SubscribeCamera(host, camera string, handler func(f *vedette.Frame, ack func())) (stop func() error, err error) {
+	return b.subscribeFrames(b.subjects.Frame(host, camera), handler)
+}
+
+func (b *Bus) subscribeFrames(subject string, handler func(f *vedette.Frame, ack func())) (stop func() error, err error) {
 	r := &frameReceiver{bus: b, senders: map[string]*senderState{}}
-	sub, err := b.frames.Subscribe(b.subjects.FramesOf(host), func(m *nats.Msg) { r.receive(m, handler) })
+	sub, err := b.frames.Subscribe(subject, func(m *nats.Msg) { r.receive(m, handler) })
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to frames: %w", err)
 	}

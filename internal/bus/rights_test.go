@@ -61,7 +61,7 @@ var rights = []struct {
 	{"acknowledge in the new form", "pub", "$JS.ACK._.hash.VEDETTE_DETECTIONS.x.1.1.1.1.1", "soUA"},
 	{"acknowledge for a stage", "pub", "$JS.ACK.VEDETTE_DETECTIONS.track.1.1.1.1.1", "so"},
 	{"acknowledge work", "pub", "$JS.ACK.VEDETTE_WORK.x.1.1.1.1.1", "so"},
-	{"list the streams", "pub", "$JS.API.STREAM.NAMES", "oUA"},
+	{"list the streams", "pub", "$JS.API.STREAM.NAMES", "soUA"},
 	{"make the stream", "pub", "$JS.API.STREAM.CREATE.VEDETTE_DETECTIONS", "so"},
 	{"make another stream", "pub", "$JS.API.STREAM.CREATE.OTHER", "o"},
 	{"change the stream", "pub", "$JS.API.STREAM.UPDATE.VEDETTE_DETECTIONS", "so"},

@@ -80,7 +80,7 @@ func (t table) stage() grant {
 			s.Frame("*", "*"), s.Tensor("*", "*"), s.Work("*", "*", "*"), s.Detections(), s.Track("*"), s.Events(), s.Results(), s.Trigger("*"), s.Statuses(),
 			// Answers to other stages, and to who asks for the status or a reload.
 			Stage.inboxes(), Operator.inboxes(),
-			"$JS.API.INFO", "$JS.ACK.>", "$JS.FC.>",
+			"$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES", "$JS.ACK.>", "$JS.FC.>",
 		},
 		subscribe: []string{
 			s.Frame("*", ">"), s.Tensor("*", "*"), s.Detections(), s.Track("*"), s.Events(), s.Results(), s.Trigger("*"), s.Statuses(),

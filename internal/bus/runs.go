@@ -59,19 +59,23 @@ func (b *Bus) PutSourceRun(ctx context.Context, camera string, r SourceRun) (err
 	return nil
 }
 
-func (b *Bus) runs(ctx context.Context) (kv jetstream.KeyValue, err error) {
-	name := b.subjects.Bucket("runs")
-	kv, err = b.js.KeyValue(ctx, name)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		err = b.replicated(0, name, func(replicas int) error {
-			kv, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-				Bucket: name, Description: "how far finite sources were read", Replicas: replicas,
-			})
-			return err
-		})
-	}
+func (b *Bus) runs(ctx context.Context) (jetstream.KeyValue, error) {
+	kv, err := b.keyValue(ctx, "runs", "how far finite sources were read")
 	if err != nil {
 		return nil, fmt.Errorf("bucket of the runs of sources: %w", err)
 	}
 	return kv, nil
+}
+
+// keyValue opens a bucket of this site, or makes it.
+func (b *Bus) keyValue(ctx context.Context, kind, about string) (kv jetstream.KeyValue, err error) {
+	name := b.subjects.Bucket(kind)
+	kv, err = b.js.KeyValue(ctx, name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		err = b.replicated(0, name, func(replicas int) error {
+			kv, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: about, Replicas: replicas})
+			return err
+		})
+	}
+	return kv, err
 }

@@ -153,15 +153,20 @@ func (e *embedded) hasSpace() bool {
 // would destroy it.
 func (e *embedded) prepareStore() error {
 	if e.store == "" {
-		dir, err := os.MkdirTemp("", "vedette-*")
-		if err != nil {
-			return fmt.Errorf("store: no temporary folder: %w", err)
+		var err error
+		if e.store, e.lock, err = makeTempStore(); err != nil {
+			return err
 		}
-		e.store, e.temp = dir, true
-	} else if err := os.MkdirAll(e.store, 0o700); err != nil {
+		e.temp = true
+		if err := claim(e.lock); err != nil {
+			return errors.Join(fmt.Errorf("store %s: cannot write there: %w", e.store, cause(err)), e.close())
+		}
+		return nil
+	}
+	if err := os.MkdirAll(e.store, 0o700); err != nil {
 		return fmt.Errorf("%w: store %s: cannot make the folder: %w", ErrConfig, e.store, cause(err))
 	}
-	lock, err := os.OpenFile(filepath.Join(e.store, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := os.OpenFile(filepath.Join(e.store, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: store %s: cannot write there: %w", ErrConfig, e.store, cause(err)), e.close())
 	}

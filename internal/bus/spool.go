@@ -53,7 +53,9 @@ type Spool struct {
 
 // OpenSpool opens the spool of host, and makes it if need be. limit bounds its
 // bytes; 0 is [DefaultSpool].
-func (b *Bus) OpenSpool(ctx context.Context, host string, limit int64) (*Spool, error) {
+func (b *Bus) OpenSpool(ctx context.Context, host string, limit int64) (s *Spool, err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
 	if limit <= 0 {
 		limit = DefaultSpool
 	}
@@ -71,7 +73,7 @@ func (b *Bus) OpenSpool(ctx context.Context, host string, limit int64) (*Spool, 
 	if err := b.ensureStream(ctx, want, 0); err != nil {
 		return nil, err
 	}
-	s := &Spool{bus: b, js: js, host: host, limit: limit}
+	s = &Spool{bus: b, js: js, host: host, limit: limit}
 	if s.stream, err = js.Stream(ctx, want.Name); err != nil {
 		return nil, streamError("stream", want, err)
 	}

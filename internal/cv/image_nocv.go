@@ -5,12 +5,20 @@ package cv
 // SetThreads bounds the threads of one OpenCV call.
 func SetThreads(int) {}
 
-// Resize scales src into all of dst, in place.
+// Resize copies src into dst where their sizes are the same; to change a size
+// needs OpenCV.
 func Resize(dst, src View, _ Interp) error {
 	if err := checkResize(dst, src); err != nil {
 		return err
 	}
-	return ErrNoOpenCV
+	if dst.Width != src.Width || dst.Height != src.Height {
+		return ErrNoOpenCV
+	}
+	for y := range dst.Height {
+		n := dst.Width * dst.Channels
+		copy(dst.Data[y*dst.Stride:][:n], src.Data[y*src.Stride:])
+	}
+	return nil
 }
 
 // Convert changes the colours of src into dst.

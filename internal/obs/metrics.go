@@ -21,9 +21,11 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 	reasons  bounded
+	recent   *recent
 
 	captured       *prometheus.CounterVec
 	frames         *prometheus.CounterVec
+	inFlight       *prometheus.GaugeVec
 	sourceGap      *prometheus.CounterVec
 	stage          *prometheus.HistogramVec
 	latency        *prometheus.HistogramVec
@@ -44,11 +46,13 @@ const (
 // New returns metrics of a program of that version. The revision and the
 // version of Go come from the build itself.
 func New(version string) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), reasons: bounded{most: maxReasons}}
+	m := &Metrics{registry: prometheus.NewRegistry(), reasons: bounded{most: maxReasons}, recent: newRecent()}
 	m.captured = m.counter("frames_captured_total",
-		"Frames of a camera that a model was to see. Equals the sum of vedette_frames_total plus the frames in flight.", labelCamera, labelModel)
+		"Frames of a camera that a model was to see. Equals the sum of vedette_frames_total plus vedette_frames_in_flight.", labelCamera, labelModel)
 	m.frames = m.counter("frames_total",
 		"Frames by what finally became of them: inferred, gated, dropped, expired, unfit or failed.", labelCamera, labelModel, "result", "reason")
+	m.inFlight = m.gauge("frames_in_flight",
+		"Frames of which it is not known yet what becomes of them.", labelCamera, labelModel)
 	m.sourceGap = m.counter("source_gap_frames_total",
 		"Frames that the source itself left out, judged by its presentation times.", labelCamera)
 	m.stage = m.histogram("stage_duration_seconds",
@@ -77,12 +81,18 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // Captured counts n frames that model is to see.
 func (m *Metrics) Captured(camera, model string, n uint64) {
 	m.captured.WithLabelValues(word(camera), word(model)).Add(float64(n))
+	m.inFlight.WithLabelValues(word(camera), word(model)).Add(float64(n))
+	m.recent.count(key{kind: kindCaptured, camera: camera, model: model}, n)
 }
 
 // Frames counts n frames by what finally became of them. reason is empty where
 // the result says it all.
 func (m *Metrics) Frames(camera, model, result, reason string, n uint64) {
 	m.frames.WithLabelValues(word(camera), word(model), word(result), m.reasons.word(reason)).Add(float64(n))
+	m.inFlight.WithLabelValues(word(camera), word(model)).Sub(float64(n))
+	if result == kindInferred {
+		m.recent.count(key{kind: kindInferred, camera: camera, model: model}, n)
+	}
 }
 
 // SourceGap counts n frames that the source left out.
@@ -94,11 +104,35 @@ func (m *Metrics) SourceGap(camera string, n uint64) {
 // what is done once for all models.
 func (m *Metrics) StageDuration(stage, camera, model string, d time.Duration) {
 	m.stage.WithLabelValues(word(stage), word(camera), word(model)).Observe(seconds(d))
+	m.recent.observe(key{kind: kindStage, stage: stage, model: model}, d)
 }
 
 // DetectionLatency records the time from capture to publication.
 func (m *Metrics) DetectionLatency(camera, model string, d time.Duration) {
 	m.latency.WithLabelValues(word(camera), word(model)).Observe(seconds(d))
+	m.recent.observe(key{kind: kindLatency, camera: camera, model: model}, d)
+}
+
+// Latency is what [Metrics.DetectionLatency] was told.
+func (m *Metrics) Latency(camera, model string) Timing {
+	return m.recent.timing(key{kind: kindLatency, camera: camera, model: model})
+}
+
+// Rates are those of a camera and model.
+func (m *Metrics) Rates(camera, model string) Rates {
+	k := key{kind: kindCaptured, camera: camera, model: model}
+	r := Rates{Captured: m.recent.rate(k)}
+	k.kind = kindInferred
+	r.Inferred = m.recent.rate(k)
+	return r
+}
+
+// Stages is what [Metrics.StageDuration] was told, all cameras together.
+func (m *Metrics) Stages() []StageTiming { return m.recent.stages() }
+
+// Runs is what [Metrics.EngineRun] was told of a model.
+func (m *Metrics) Runs(model string) Timing {
+	return m.recent.timing(key{kind: kindEngine, model: model})
 }
 
 // CameraUp says whether the camera delivers frames.
@@ -125,6 +159,7 @@ func (m *Metrics) QueueDepth(queue, camera, model string, depth int) {
 // EngineRun records one run of an inference engine.
 func (m *Metrics) EngineRun(model, engine, device string, d time.Duration) {
 	m.engineRun.WithLabelValues(word(model), word(engine), word(device)).Observe(seconds(d))
+	m.recent.observe(key{kind: kindEngine, model: model}, d)
 }
 
 // EngineFallback counts one fallback to another engine or device.
@@ -136,10 +171,11 @@ func (m *Metrics) EngineFallback(model string) {
 // Call it when nothing observes the camera any more: an observation makes its
 // series anew.
 func (m *Metrics) RemoveCamera(camera string) {
+	m.recent.forget(camera)
 	only := prometheus.Labels{labelCamera: word(camera)}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.captured, m.frames, m.sourceGap, m.stage, m.latency, m.cameraUp, m.reconnects, m.queueDepth} {
+	}{m.captured, m.frames, m.inFlight, m.sourceGap, m.stage, m.latency, m.cameraUp, m.reconnects, m.queueDepth} {
 		v.DeletePartialMatch(only)
 	}
 }
@@ -158,11 +194,8 @@ func (m *Metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVe
 	return v
 }
 
-// histogram has buckets from 1 ms, where a stage is no cost, to 5 s, where a
-// frame is of no use any more; 0.1 and 0.3 are the latency budgets.
 func (m *Metrics) histogram(name, help string, labels ...string) *prometheus.HistogramVec {
-	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help,
-		Buckets: []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5}}, labels)
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets()}, labels)
 	m.registry.MustRegister(v)
 	return v
 }

@@ -63,6 +63,7 @@ func TestMetrics(t *testing.T) {
 		`vedette_model_up{model="yolox"} 0`,
 		`vedette_model_reloads_total{model="yolox"} 2`,
 		`vedette_frames_captured_total{camera="gate",model="yolox"} 5`,
+		`vedette_frames_in_flight{camera="gate",model="yolox"} 0`,
 		`vedette_frames_total{camera="gate",model="yolox",reason="",result="inferred"} 3`,
 		`vedette_frames_total{camera="gate",model="yolox",reason="stale",result="dropped"} 2`,
 		`vedette_queue_depth{camera="gate",model="yolox",queue="mailbox"} 1`,

@@ -73,12 +73,22 @@ cameras: [{id: cam, source: "synthetic://bars?width=160&height=90&fps=20"}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	var plant []struct {
-		Metadata map[string]string
-		Data     pipeline.Status
+	var answer struct {
+		Instances []struct {
+			Metadata map[string]string
+			Data     pipeline.Status
+		}
+		Streams []struct {
+			Name     string
+			Messages int
+		}
 	}
-	if err := json.Unmarshal(out, &plant); err != nil || len(plant) != 3 {
+	if err := json.Unmarshal(out, &answer); err != nil || len(answer.Instances) != 3 {
 		t.Fatalf("%v: %s", err, out)
+	}
+	plant := answer.Instances
+	if s := answer.Streams; len(s) < 2 || s[len(s)-1].Name != "VEDETTE_DETECTIONS" || s[len(s)-1].Messages < 10 {
+		t.Errorf("streams %+v", s)
 	}
 	for i, want := range []string{"infer", "ingest", "preprocess"} {
 		s := plant[i].Data
@@ -98,6 +108,24 @@ cameras: [{id: cam, source: "synthetic://bars?width=160&height=90&fps=20"}]
 	}
 	if a := c[0].Accounts["barcode-reader"]; a.Inferred < 5 || a.Balance() != 0 {
 		t.Errorf("account %+v", a)
+	}
+	if l := c[0].Latency["barcode-reader"]; l.Count < 5 || l.P50Millis <= 0 || l.P99Millis < l.P50Millis || c[0].Rates["barcode-reader"].Inferred <= 0 {
+		t.Errorf("latency %+v, rates %+v", l, c[0].Rates)
+	}
+	if m := plant[0].Data.Models[0].Runs; m.Count < 5 || m.PerSecond <= 0 {
+		t.Errorf("runs %+v", m)
+	}
+	timed := map[string]uint64{}
+	for _, s := range plant[2].Data.Stages {
+		timed[s.Stage] = s.Count
+		if len(s.Counts) != len(plant[2].Data.BoundsMillis)+1 {
+			t.Errorf("%d buckets for %d bounds", len(s.Counts), len(plant[2].Data.BoundsMillis))
+		}
+	}
+	for _, stage := range []string{"capture", "preprocess", "queue", "infer", "postprocess", "publish"} {
+		if timed[stage] < 5 {
+			t.Errorf("%d frames were timed in stage %s", timed[stage], stage)
+		}
 	}
 	text, err := exec.Command(p.bin, "status", "--server", p.url()).Output()
 	if err != nil {

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vedette-io/vedette/configs"
+	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/strictyaml"
+	"github.com/vedette-io/vedette/models"
+	"github.com/vedette-io/vedette/pipeline"
+)
+
+// configReader reads a configuration together with what it names, so that
+// everything that is wrong is reported at once, each with its place.
+type configReader struct {
+	stages pipeline.Stages
+	// also, which may be nil, looks further: see check.
+	also func(c *configs.Config, r configs.Report)
+	// loaded are the models that are here, by name.
+	loaded map[string]*models.Model
+	// noModels says that the file lists none, so that the default is used.
+	noModels bool
+}
+
+// read returns what the file says. Its error is a usage error.
+func (cr *configReader) read(file string) (configs.Config, error) {
+	if file == "" {
+		return configs.Config{}, usagef("-c FILE is needed; configs/ has examples")
+	}
+	cr.loaded = map[string]*models.Model{}
+	c, err := configs.Load(file, configs.Options{
+		Source: func(s string) error {
+			_, err := ingest.ParseSource(s)
+			return err
+		},
+		Check: func(c *configs.Config, r configs.Report) {
+			cr.noModels = !r.Has("models")
+			if cr.stages != (pipeline.Stages{Ingest: true}) { // pictures are taken without a model
+				cr.models(c, r)
+				cr.labels(c, r)
+			}
+			if cr.also != nil {
+				cr.also(c, r)
+			}
+		},
+	})
+	if err != nil {
+		return c, &usageError{err}
+	}
+	return c, nil
+}
+
+// models loads every model that can be found.
+func (cr *configReader) models(c *configs.Config, r configs.Report) {
+	for i, m := range c.Models {
+		path := fmt.Sprintf("models[%d]", i)
+		if _, twice := cr.loaded[m.Name]; twice || r.Failed(path+".name") || r.Failed(path+".file") {
+			continue
+		}
+		name, at := m.File, path+".file"
+		if name == "" {
+			name, at = m.Name, path+".name"
+		}
+		loaded, err := loadModel(name)
+		switch {
+		case err == nil:
+			cr.loaded[m.Name] = loaded
+		case m.File == "" && errors.Is(err, models.ErrNotFound) && cr.stages != (pipeline.Stages{}):
+			// It comes over the bus.
+		default:
+			reportEach(r, at, err)
+		}
+	}
+}
+
+// reportEach reports an error that may itself be a list of problems, those of
+// a model's manifest.
+func reportEach(r configs.Report, path string, err error) {
+	var list strictyaml.Problems
+	if !errors.As(err, &list) {
+		r.Bad(path, "%s", strings.Join(strings.Fields(err.Error()), " "))
+		return
+	}
+	for _, p := range list {
+		r.Bad(path, "%v", p)
+	}
+}
+
+// labels compares what the cameras look for with what the models can answer.
+func (cr *configReader) labels(c *configs.Config, r configs.Report) {
+	for i, camera := range c.Cameras {
+		for j, d := range camera.Detect {
+			m := cr.loaded[d.Model]
+			if m == nil {
+				continue
+			}
+			for k, l := range d.Labels {
+				path := fmt.Sprintf("cameras[%d].detect[%d].labels[%d]", i, j, k)
+				if r.Failed(path) {
+					continue
+				}
+				if hint, known := labelHint(m, l); !known {
+					r.Bad(path, "the model %s knows no such label%s%s", d.Model, r.Got(path), hint)
+				}
+			}
+		}
+	}
+}
+
+// loadConfig reads a configuration and its models.
+func loadConfig(o *runOptions) (configs.Config, pipeline.Config, error) {
+	cr := configReader{stages: o.stages}
+	c, err := cr.read(o.file)
+	if err != nil {
+		return c, pipeline.Config{}, err
+	}
+	cfg, err := pipeline.FromConfig(c, cr.model)
+	if err != nil {
+		return c, cfg, &usageError{err}
+	}
+	if cr.noModels && !o.told && o.stages != (pipeline.Stages{Ingest: true}) {
+		o.told = true
+		tellDefaultModel(o.file+" lists no models", "list yolox-nano under models")
+	}
+	return c, cfg, o.apply(&cfg)
+}
+
+// model is the model of a configuration that was read, or nil if it comes over
+// the bus.
+func (cr *configReader) model(m configs.Model) (*models.Model, error) { return cr.loaded[m.Name], nil }

@@ -1,0 +1,76 @@
+// Package process tells whether a process of this machine is still there. A
+// number alone does not: it is used again, also after a restart of the machine
+// and in another container.
+package process
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Self identifies this process. It is empty where that cannot be done, which
+// is everywhere but on Linux.
+func Self() string { return Of(os.Getpid()) }
+
+// Of identifies a running process by the start of the machine, the name space
+// of process numbers, its number and the time of its own start. It is empty if
+// there is no such process.
+func Of(pid int) string {
+	world, ok := world()
+	if !ok {
+		return ""
+	}
+	start, _, ok := look(pid)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%s %d %s", world, pid, start)
+}
+
+// Gone reports whether the process that id identifies is certainly gone. It is
+// false for one of another machine or container, of which nothing can be said.
+func Gone(id string) bool {
+	here, ok := world()
+	rest, same := strings.CutPrefix(id, here+" ")
+	if !ok || !same {
+		return false
+	}
+	number, start, ok := strings.Cut(rest, " ")
+	pid, err := strconv.Atoi(number)
+	if !ok || err != nil {
+		return false
+	}
+	now, ended, there := look(pid)
+	return !there || now != start || ended
+}
+
+// world is where process numbers mean the same as here.
+func world() (string, bool) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", false
+	}
+	space, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return "", false
+	}
+	return strings.TrimSpace(string(boot)) + " " + space, true
+}
+
+// look returns when a process began, in ticks of the machine's clock, and
+// whether it has ended and only its parent does not know yet. there is false
+// only if the process is not.
+func look(pid int) (start string, ended, there bool) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", false, false
+	}
+	// "pid (name) state …": a name can hold anything. The start is the 22nd.
+	f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(f) < 20 {
+		return "", false, false
+	}
+	return f[19], f[0] == "Z" || f[0] == "X", true
+}
