@@ -24,7 +24,7 @@ func (s *session) diagnose(why, exit error) (error, bool) {
 	if s.fail == nil {
 		return src.fail(ErrCrashed, s.stderr.lastWords(exit)), false
 	}
-	text := s.fail.Text
+	text := src.Redact(s.fail.Text) // of a child that decodes what strangers send
 	switch s.fail.Code {
 	case failSpace:
 		return src.fail(ErrCapture, text), true

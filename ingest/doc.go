@@ -16,6 +16,14 @@
 // keeps the ring open, so that what was announced stays readable when the
 // child dies, and hands a [vedette.Frame] with the reference to its [Output].
 //
+// # Secrets
+//
+// Cameras take passwords in the user part, the path and the query of their
+// address, in forms nobody can list. So a [Source] shows of its address only
+// what a vocabulary knows to be harmless and masks everything else, also in
+// texts that come from elsewhere (FFmpeg's messages, a child's last words), and
+// there in all the usual encodings.
+//
 // # Names and counts
 //
 // A live source gets a new epoch with each connection. A file, or a list of

@@ -1,13 +1,8 @@
 package ingest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -183,45 +178,6 @@ func FuzzParameters(f *testing.F) {
 		}
 		authorize([]string{"Digest " + s}, "GET", "/", "u", "p")
 	})
-}
-
-func TestStderrRelay(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	s := newStderrRelay(r, slog.New(slog.NewTextHandler(&log, nil)), Redact)
-	go s.run()
-	if _, err := io.WriteString(w, "cannot open rtsp://u:geheim@host/x\n"+strings.Repeat("noise\n", 1000)+
-		strings.Repeat("x", 100_000)+"\npanic: boom\n\xff\xfe broken"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s.wait()
-	if n := strings.Count(log.String(), "\n"); n > 3*stderrBurst {
-		t.Errorf("%d lines were logged", n)
-	}
-	if strings.Contains(log.String(), "geheim") || !strings.Contains(log.String(), "rtsp://***@host/x") {
-		t.Error("the password was logged, or nothing")
-	}
-	if got := s.lastWords(nil); !strings.Contains(got, "panic: boom") {
-		t.Errorf("last words: %s", got)
-	}
-}
-
-func TestReadLine(t *testing.T) {
-	r := bufio.NewReaderSize(strings.NewReader(strings.Repeat("x", 50_000)+"\nnext\nlast"), 4096)
-	for _, want := range []int{stderrLine, 4, 4} {
-		if line, err := readLine(r); len(line) != want || err != nil {
-			t.Errorf("%d bytes, %v, want %d", len(line), err, want)
-		}
-	}
-	if _, err := readLine(r); !errors.Is(err, io.EOF) {
-		t.Errorf("%v, want EOF", err)
-	}
 }
 
 // What reaches the child's environment is a short list.

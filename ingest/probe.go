@@ -191,7 +191,7 @@ func (s Source) unreachable(err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return s.fail(ErrUnreachable, "connection refused")
 	case errors.As(err, &dns):
-		return s.fail(ErrUnreachable, fmt.Sprintf("the host name %q cannot be resolved", dns.Name))
+		return s.fail(ErrUnreachable, fmt.Sprintf("the host name %q cannot be resolved", redactor{}.authority(dns.Name)))
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return s.fail(ErrUnreachable, "no answer from the network")
 	}
@@ -199,7 +199,7 @@ func (s Source) unreachable(err error) error {
 	if errors.As(err, &errno) {
 		return s.fail(ErrUnreachable, errno.Error())
 	}
-	return s.fail(ErrUnreachable, err.Error())
+	return s.fail(ErrUnreachable, s.Redact(err.Error()))
 }
 
 func isTimeout(err error) bool {

@@ -49,7 +49,7 @@ type session struct {
 func (c *Camera) capture(ctx context.Context) outcome {
 	s := &session{c: c, events: make(chan event), quit: make(chan struct{}), exited: make(chan error, 1)}
 	if err := s.start(); err != nil {
-		return outcome{err: c.cfg.Source.fail(ErrCannotStart, err.Error()), permanent: c.cfg.Source.finite}
+		return outcome{err: c.cfg.Source.fail(ErrCannotStart, c.cfg.Source.Redact(err.Error())), permanent: c.cfg.Source.finite}
 	}
 	why := s.watch(ctx)
 	exit := s.stop()
@@ -125,7 +125,7 @@ func (s *session) start() (err error) {
 	}
 	files = []*os.File{inR, evW, errW} // the child's ends
 	s.stdin = &commandPipe{w: inW}
-	s.stderr = newStderrRelay(errR, s.c.log, s.c.cfg.Source.Redact)
+	s.stderr = newStderrRelay(errR, s.c.log, s.c.cfg.Source)
 	s.pipe = evR
 	go s.read()
 	go func() { s.exited <- s.cmd.Wait() }()

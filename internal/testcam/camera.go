@@ -1,6 +1,7 @@
 package testcam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type Options struct {
 	HoldUntilPlay bool
 	// User and Password are asked for (Digest or Basic) if User is set.
 	User, Password string
+	// Path of the stream; empty: /stream.
+	Path string
 }
 
 // Camera is an RTSP server with one H.264 stream, over TCP or UDP as the
@@ -69,6 +72,7 @@ type Stats struct {
 
 // New starts a camera on a free port of 127.0.0.1.
 func New(opts Options) (*Camera, error) {
+	opts.Path = cmp.Or(opts.Path, "/stream")
 	feed, first, period, err := opts.open()
 	if err != nil {
 		return nil, err
@@ -107,7 +111,7 @@ func (c *Camera) URL() string { return c.URLFor(c.opts.User, c.opts.Password) }
 // URLFor is the stream's address with the given credentials, none if user is
 // empty.
 func (c *Camera) URLFor(user, password string) string {
-	u := url.URL{Scheme: "rtsp", Host: c.port.addr, Path: "/stream"}
+	u := url.URL{Scheme: "rtsp", Host: c.port.addr, Path: c.opts.Path}
 	if user != "" {
 		u.User = url.UserPassword(user, password)
 	}

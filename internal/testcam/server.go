@@ -101,7 +101,7 @@ func (s *server) describe(conn *gortsplib.ServerConn, req *base.Request, path st
 	if s.opts.User != "" && !conn.VerifyCredentials(req, s.opts.User, s.opts.Password) {
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
 	}
-	if path != "/stream" {
+	if path != s.opts.Path {
 		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
 	}
 	return &base.Response{StatusCode: base.StatusOK}, s.stream, nil
