@@ -152,7 +152,8 @@ type Fitness struct {
 
 // Timeouts say when to give up waiting for a camera and start over.
 type Timeouts struct {
-	// For the connection.
+	// For the connection. One that accepts and never answers is told of within
+	// silence.
 	Open Duration `yaml:"open" jsonschema:"default=8s"`
 	// For the first picture after that; some cameras send a key frame only
 	// every ten seconds.

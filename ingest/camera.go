@@ -27,11 +27,16 @@ type Camera struct {
 	software bool      // hardware decoding was tried and failed
 	warned   bool      // about that
 	patient  bool      // the next attempt lets FFmpeg analyse the stream at length
+	slow     bool      // the next attempt gives the camera time to answer
 
 	everOnline bool
 
 	rings rings
 	once  sync.Once
+
+	// The clock by which pauses are made; tests have their own.
+	now   func() time.Time
+	sleep func(context.Context, time.Duration) error
 }
 
 // position is how far a finite source, or an epoch of a live one, has come.
@@ -62,6 +67,7 @@ func New(cfg Config, deps Deps) (*Camera, error) {
 	}
 	c := &Camera{cfg: cfg.withDefaults(), deps: deps, log: deps.Log.With("camera", cfg.ID)}
 	c.rings.idle = make(chan struct{}, 1)
+	c.now, c.sleep = time.Now, sleep
 	c.state = State{Camera: cfg.ID}
 	return c, nil
 }
@@ -202,99 +208,6 @@ func (c *Camera) finish(ctx context.Context, reason string, result error) error 
 	return result
 }
 
-// runLive keeps a live source connected.
-func (c *Camera) runLive(ctx context.Context) error {
-	retry := backoff{min: c.cfg.MinBackoff, max: c.cfg.MaxBackoff}
-	attempts := 0
-	for {
-		c.setState(ctx, Connecting, c.state.Reason, nil)
-		err := c.probe(ctx, probeTimeout)
-		out := outcome{err: err}
-		if err == nil {
-			out = c.capture(ctx)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if out.fatal != nil {
-			return out.fatal
-		}
-		attempts++
-		if out.online {
-			attempts = 0
-		}
-		if out.uptime >= goodRun {
-			retry.reset()
-		}
-		limited := !c.everOnline && c.cfg.MaxAttempts > 0
-		// A wrong password does not become right, and cameras lock accounts.
-		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || errors.Is(out.err, ErrAuth))) {
-			return out.err
-		}
-		c.setState(ctx, Offline, cause(out.err), out.err)
-		c.log.Info("camera is offline", "reason", cause(out.err), "attempt", attempts)
-		if limited {
-			err = sleep(ctx, retry.next()) // the next probe is the next attempt
-		} else {
-			err = c.await(ctx, &retry, out.err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// goodRun is how long a connection must last to count as a success.
-const goodRun = 10 * time.Second
-
-// await waits until the next attempt is worth it: a growing pause while the
-// camera answers, and as soon as it answers again when it did not.
-func (c *Camera) await(ctx context.Context, retry *backoff, why error) error {
-	if !isAway(why) && !errors.Is(why, ErrAuth) {
-		return sleep(ctx, retry.next())
-	}
-	asked := time.Now()
-	for n := 1; ; n++ {
-		pause := jitter(authPause) // cameras lock accounts after a few wrong tries
-		if isAway(why) {
-			pause = max(minPause, jitter(probeEvery)-time.Since(asked))
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
-		}
-		limit := quickProbe
-		if n%4 == 0 {
-			limit = probeTimeout
-		}
-		asked = time.Now()
-		err := c.probe(ctx, limit)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err == nil {
-			retry.reset()
-			return nil
-		}
-		if cause(err) != c.state.Reason {
-			c.setState(ctx, Offline, cause(err), err)
-			c.log.Info("camera is offline", "reason", cause(err))
-		}
-		why = err
-	}
-}
-
-// isAway reports whether a probe, which is cheap, can tell that the reason for
-// a failure is gone.
-func isAway(err error) bool {
-	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoStream) || errors.Is(err, ErrNoDevice)
-}
-
-const (
-	probeEvery = time.Second
-	minPause   = 250 * time.Millisecond // after a probe that took long itself
-	authPause  = 45 * time.Second
-)
-
 func (c *Camera) setState(ctx context.Context, p Phase, reason string, err error) {
 	if c.state.Phase == p && c.state.Reason == reason {
 		return
@@ -313,9 +226,7 @@ func (c *Camera) job() *job {
 		Paced: cfg.Source.finite && cfg.Delivery == Latest && !cfg.Unpaced,
 		FPS:   cfg.FPS, Slots: cfg.Slots, Threads: c.threads(), Acceleration: c.acceleration(),
 		Codecs: c.codecs(), Transport: cfg.Transport, Patient: c.patient,
-		OpenTimeout: cfg.OpenTimeout,
-		// The child notices a silent camera itself, before it is killed for it.
-		ReadTimeout: cfg.Silence * 4 / 5,
+		OpenTimeout: cfg.OpenTimeout, FirstFrame: cfg.FirstFrame, Stall: c.stall(),
 	}
 	switch {
 	case cfg.Source.kind == Images:
@@ -328,6 +239,16 @@ func (c *Camera) job() *job {
 		j.Seq = c.position.seq
 	}
 	return j
+}
+
+// stall is how long a camera may send nothing at all, not a byte. The child
+// notices that itself, before it is killed for it. A camera that was slow to
+// open its stream gets more time for that at the next attempt.
+func (c *Camera) stall() time.Duration {
+	if c.slow {
+		return max(c.cfg.Silence, c.cfg.OpenTimeout)
+	}
+	return c.cfg.Silence * 3 / 4
 }
 
 func (c *Camera) acceleration() cv.Acceleration {

@@ -42,7 +42,7 @@ func ChildMain() int {
 	if !errors.As(err, &f) {
 		f = &failure{code: failOther, err: err}
 	}
-	if err := c.send(&event{Type: evFail, Seq: c.seq, Code: f.code, Text: f.err.Error()}); err != nil {
+	if err := c.send(&event{Type: evFail, Seq: c.seq, Code: f.code, Text: f.err.Error(), Millis: vedette.Millis(f.took)}); err != nil {
 		fmt.Fprintln(os.Stderr, "capture: report to the parent:", err)
 	}
 	return 1
@@ -52,6 +52,7 @@ func ChildMain() int {
 type failure struct {
 	code string
 	err  error
+	took time.Duration
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -109,15 +110,16 @@ func (c *child) tick() error {
 func (c *child) run() error {
 	j := c.job
 	cv.SetDecoderThreads(j.Threads)
+	began := time.Now()
 	src, err := openReader(j)
 	if err != nil {
-		return c.openFailed(err)
+		return c.openFailed(err, time.Since(began))
 	}
 	c.src = src
 	defer src.close()
 	c.sampler = sampler{fps: j.FPS}
 	c.pacer = pacer{fps: j.FPS, still: j.Kind == Images}
-	opened := &event{Type: evOpened, SourceFPS: src.fps(), Total: src.total()}
+	opened := &event{Type: evOpened, Millis: vedette.Millis(time.Since(began)), SourceFPS: src.fps(), Total: src.total()}
 	if v, ok := src.(*video); ok {
 		opened.Accelerated = v.Accelerated()
 	}
@@ -137,7 +139,7 @@ func (c *child) run() error {
 }
 
 // openFailed finds out whether a named hardware decoder was the reason.
-func (c *child) openFailed(err error) error {
+func (c *child) openFailed(err error, took time.Duration) error {
 	a := c.job.Acceleration
 	named := len(c.job.Codecs) > 0 || (a != cv.Software && a != cv.Any)
 	if named && errors.Is(err, cv.ErrNotOpened) {
@@ -147,7 +149,7 @@ func (c *child) openFailed(err error) error {
 			return &failure{code: failDecoder, err: errors.Join(err, src.close())}
 		}
 	}
-	return &failure{code: failOpen, err: err}
+	return &failure{code: failOpen, err: err, took: took}
 }
 
 // catchUp passes over the frames that an earlier child announced or left out.
@@ -190,6 +192,9 @@ func (c *child) frame() error {
 	begin := time.Now()
 	err := c.src.next()
 	at := time.Now()
+	if v, ok := c.src.(*video); ok && v.over {
+		at = begin // the picture came with the one before and was held back
+	}
 	ev := &event{Type: evFrame, Seq: c.seq, At: at.UnixMicro()}
 	decode := at.Sub(begin)
 	if c.job.Live {

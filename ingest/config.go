@@ -56,14 +56,19 @@ type Config struct {
 	Unpaced bool
 	// OpenTimeout bounds opening, FirstFrame the wait for the first picture
 	// after that (a camera may send a key frame only every ten seconds), Silence
-	// the time between frames. Defaults 8 s (files 60 s), 15 s, 3 s.
+	// the time between frames. Defaults 8 s (files 60 s), 15 s, 3 s. A network
+	// camera that sends not a byte is told of within Silence in all three; one
+	// that answers only after that gets the whole time at the next attempt.
 	OpenTimeout, FirstFrame, Silence time.Duration
 	// MaxAttempts ends Run with an error when that many attempts in a row brought
 	// no picture and none ever came; 0 tries for ever. Finite sources do not try
 	// twice.
 	MaxAttempts int
 	// MinBackoff and MaxBackoff bound the pause between attempts. Defaults
-	// 250 ms and 10 s.
+	// 250 ms and 10 s. A camera that does not answer is asked every second
+	// whether it does, for as long as it takes, and one that answers and shows
+	// nothing is tried again after 1.5 s at most, so that both are back soon
+	// after an outage of hours.
 	MinBackoff, MaxBackoff time.Duration
 	// Resume continues a finite source behind frames that an earlier process
 	// has dealt with.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/vedette-io/vedette/internal/cv"
 )
@@ -53,6 +54,9 @@ func (s *session) openError(text string) (error, bool) {
 		return src.fail(ErrNoDevice, "it "+text), false
 	case GStreamer:
 		return src.fail(ErrCapture, "the pipeline cannot be started; try it with gst-launch-1.0"), false
+	}
+	if took := time.Duration(s.fail.Millis * float64(time.Millisecond)); took >= s.stall*9/10 {
+		return src.fail(ErrNoFrames, "it stopped answering while the stream was being opened"), false
 	}
 	return src.fail(ErrNoFrames, "it answers, but FFmpeg cannot open the stream"), false
 }

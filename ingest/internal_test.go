@@ -198,9 +198,9 @@ func TestCaptureOptions(t *testing.T) {
 	}{
 		{job{Kind: File}, "", ""},
 		{job{Kind: File}, "h264_cuvid", "video_codec;h264_cuvid"},
-		{job{Kind: RTSP, Transport: "tcp"}, "", "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|analyzeduration;500000|probesize;500000"},
-		{job{Kind: RTSP, Transport: "udp", Every: true, Patient: true}, "", "rtsp_transport;udp|flags;low_delay"},
-		{job{Kind: HTTP, Patient: true}, "", "fflags;nobuffer|flags;low_delay"},
+		{job{Kind: RTSP, Transport: "tcp", Stall: 2 * time.Second}, "", "rtsp_transport;tcp|timeout;2000000|fflags;nobuffer|flags;low_delay|analyzeduration;500000|probesize;500000"},
+		{job{Kind: RTSP, Transport: "udp", Every: true, Patient: true, Stall: time.Second}, "", "rtsp_transport;udp|timeout;1000000|flags;low_delay"},
+		{job{Kind: HTTP, Patient: true, Stall: time.Second}, "", "timeout;1000000|fflags;nobuffer|flags;low_delay"},
 	} {
 		if got := captureOptions(&tc.job, tc.codec); got != tc.want {
 			t.Errorf("%+v: %s, want %s", tc.job, got, tc.want)

@@ -39,15 +39,18 @@ type session struct {
 	exited chan error
 
 	ring   *heldRing
+	stall  time.Duration
 	opened bool
-	since  time.Time // of the first picture
-	out    outcome
-	fail   *event // the child's own last word
+	// openTook is how long that took.
+	openTook time.Duration
+	since    time.Time // of the first picture
+	out      outcome
+	fail     *event // the child's own last word
 }
 
 // capture runs one child to its end.
 func (c *Camera) capture(ctx context.Context) outcome {
-	s := &session{c: c, events: make(chan event), quit: make(chan struct{}), exited: make(chan error, 1)}
+	s := &session{c: c, stall: c.stall(), events: make(chan event), quit: make(chan struct{}), exited: make(chan error, 1)}
 	if err := s.start(); err != nil {
 		return outcome{err: c.cfg.Source.fail(ErrCannotStart, c.cfg.Source.Redact(err.Error())), permanent: c.cfg.Source.finite}
 	}
@@ -67,9 +70,27 @@ func (c *Camera) capture(ctx context.Context) outcome {
 	s.out.err, s.out.permanent = s.diagnose(why, exit)
 	if !s.out.online {
 		c.software = c.software || c.cfg.Decode == "auto" // it may be what failed
-		c.patient = !c.patient
+		s.learn()
 	}
 	return s.out
+}
+
+// learn lets the next attempt be another than this one, which brought no
+// picture: a camera that was slow to answer gets more time, a stream that came
+// in time and showed nothing is analysed at length.
+func (s *session) learn() {
+	took := s.openTook
+	if !s.opened {
+		took = s.c.cfg.OpenTimeout
+		if s.fail != nil {
+			took = time.Duration(s.fail.Millis * float64(time.Millisecond))
+		}
+	}
+	if took >= s.stall*9/10 {
+		s.c.slow = !s.c.slow
+		return
+	}
+	s.c.patient = !s.c.patient
 }
 
 func (s *session) endReason(why error) string {
@@ -194,7 +215,7 @@ func (s *session) patience() time.Duration {
 	case s.since.IsZero():
 		return cfg.FirstFrame
 	}
-	return cfg.Silence
+	return cfg.Silence * 9 / 10 // so that it is over and told of within Silence
 }
 
 // grace is how long a child has to exit by itself: closing its pipe ends it at
@@ -248,7 +269,7 @@ func (s *session) handle(ctx context.Context, ev *event) error {
 	c := s.c
 	switch ev.Type {
 	case evOpened:
-		s.opened = true
+		s.opened, s.openTook = true, time.Duration(ev.Millis*float64(time.Millisecond))
 		c.state.FPS = ev.SourceFPS
 		s.out.total = uint64(max(ev.Total, 0))
 		c.state.Total = s.out.total

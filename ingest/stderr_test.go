@@ -54,7 +54,7 @@ func TestStderrRelay(t *testing.T) {
 func TestStderrCutsNoSecretInTwo(t *testing.T) {
 	const secret = "Sup3rGeheimesKennwort"
 	for _, filler := range []string{"x", "rtsp://host/aaaa/bbbb "} {
-		for shift := range 2 * len(secret) {
+		for shift := 0; shift < 2*len(secret); shift += 3 {
 			for _, at := range []int{stderrLine, stderrRead} {
 				text := strings.Repeat(filler, at)[:at-shift] + secret
 				if _, log := relayed(t, "rtsp://host/"+secret, text+text+"\n"); strings.Contains(log, secret[:8]) {

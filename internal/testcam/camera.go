@@ -26,6 +26,8 @@ type Options struct {
 	User, Password string
 	// Path of the stream; empty: /stream.
 	Path string
+	// TLS makes it speak rtsps, which is TCP only.
+	TLS bool
 }
 
 // Camera is an RTSP server with one H.264 stream, over TCP or UDP as the
@@ -111,7 +113,11 @@ func (c *Camera) URL() string { return c.URLFor(c.opts.User, c.opts.Password) }
 // URLFor is the stream's address with the given credentials, none if user is
 // empty.
 func (c *Camera) URLFor(user, password string) string {
-	u := url.URL{Scheme: "rtsp", Host: c.port.addr, Path: c.opts.Path}
+	scheme := "rtsp"
+	if c.opts.TLS {
+		scheme = "rtsps"
+	}
+	u := url.URL{Scheme: scheme, Host: c.port.addr, Path: c.opts.Path}
 	if user != "" {
 		u.User = url.UserPassword(user, password)
 	}

@@ -1,6 +1,7 @@
 package testcam
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"time"
@@ -37,6 +38,14 @@ func startServer(p *port, opts Options, desc *description.Session, played func()
 		answering: map[*gortsplib.ServerConn]*gortsplib.ServerSession{},
 		readers:   map[*gortsplib.ServerSession]struct{}{},
 	}
+	var secure *tls.Config
+	if opts.TLS {
+		cert, err := selfSigned()
+		if err != nil {
+			return nil, err
+		}
+		secure = &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
 	rtp, rtcp, err := udpPair()
 	if err != nil {
 		return nil, err
@@ -45,6 +54,7 @@ func startServer(p *port, opts Options, desc *description.Session, played func()
 	s.rtsp = &gortsplib.Server{
 		Handler:        s,
 		RTSPAddress:    p.addr,
+		TLSConfig:      secure,
 		UDPRTPAddress:  rtp.LocalAddr().String(),
 		UDPRTCPAddress: rtcp.LocalAddr().String(),
 		ReadTimeout:    5 * time.Second,

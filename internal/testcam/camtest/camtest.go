@@ -34,6 +34,17 @@ func MJPEG(t testing.TB, opts testcam.MJPEGOptions) *testcam.MJPEG {
 	return m
 }
 
+// Script starts a server that ends with the test.
+func Script(t testing.TB, answer func(testcam.Request) string) *testcam.Script {
+	t.Helper()
+	s, err := testcam.NewScript(answer)
+	if err != nil {
+		t.Fatalf("test camera: %v", err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
 // Clip encodes a video.
 func Clip(t testing.TB, s clip.Spec) *clip.Clip {
 	t.Helper()
