@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -253,43 +252,6 @@ func parentMain() int {
 	}
 	_ = c.Run(context.Background())
 	return 1
-}
-
-// Restarts leak nothing. VEDETTE_LEAK_ROUNDS=200 runs the long form.
-func TestRestartsLeakNothing(t *testing.T) {
-	rounds := 20
-	if n, err := strconv.Atoi(os.Getenv("VEDETTE_LEAK_ROUNDS")); err == nil {
-		rounds = n
-	}
-	c := newCamera(t, ingest.Config{MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond,
-		Source: source(t, "synthetic://bars?width=64&height=48&fps=100")})
-	c.start()
-	before := 0
-	for i := range rounds {
-		c.await("pictures", func() bool { n := len(c.frames); return n > 0 && !c.frames[n-1].End })
-		c.mu.Lock()
-		epoch := c.frames[len(c.frames)-1].Epoch
-		if i == 1 {
-			before = openFDs(t)
-		}
-		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGABRT, syscall.SIGTERM}[i%3]
-		_ = syscall.Kill(c.child(), sig)
-		c.mu.Unlock()
-		c.await("another epoch", func() bool {
-			last := c.frames[len(c.frames)-1]
-			return !last.End && last.Epoch != epoch
-		})
-	}
-	c.mu.Lock()
-	if after := openFDs(t); after > before {
-		t.Errorf("%d descriptors open, %d before", after, before)
-	}
-	c.mu.Unlock()
-	_ = c.stop()
-	c.checkEpochs(rounds)
-	if n := children(t); len(n) != 0 {
-		t.Errorf("children are left: %v", n)
-	}
 }
 
 // Cancelling ends a run at any moment, soon.

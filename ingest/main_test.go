@@ -235,16 +235,20 @@ func newCamera(t *testing.T, cfg ingest.Config) *camera {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cam := &camera{Camera: c, recorder: rec, log: log, done: make(chan error, 1)}
 	t.Cleanup(func() {
-		if err := errors.Join(c.Close(), rec.rd.Close()); err != nil {
+		if err := cam.close(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
 			t.Logf("log:\n%s", log)
 		}
 	})
-	return &camera{Camera: c, recorder: rec, log: log, done: make(chan error, 1)}
+	return cam
 }
+
+// close frees the rings; it may be called again.
+func (c *camera) close() error { return errors.Join(c.Camera.Close(), c.rd.Close()) }
 
 // run runs a finite camera to its end.
 func (c *camera) run() error {
@@ -299,15 +303,6 @@ func children(t *testing.T) []int {
 		}
 	}
 	return pids
-}
-
-func openFDs(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
 }
 
 type syncBuffer struct {

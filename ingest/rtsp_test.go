@@ -5,8 +5,6 @@ package ingest_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -221,62 +219,4 @@ func rising(t *testing.T, sights []sight) {
 		}
 		last[s.frame.Epoch] = s.number
 	}
-}
-
-// TestRTSPReconnects breaks the connection again and again: 5 times, or 200
-// with VEDETTE_SOAK=1. It must not run beside other tests, as it counts what
-// the process has open.
-func TestRTSPReconnects(t *testing.T) {
-	rounds := 5
-	if os.Getenv("VEDETTE_SOAK") != "" {
-		rounds = 200
-	}
-	cam := rtspCamera(t, testcam.Options{})
-	v := newViewer(t, cam.URL(), ingest.Config{MinBackoff: 50 * time.Millisecond, MaxBackoff: 100 * time.Millisecond})
-	v.watch()
-	epoch := v.more(1)[0].frame.Epoch
-	reconnect := func() {
-		if err := cam.Restart(); err != nil {
-			t.Fatal(err)
-		}
-		epoch = v.fresh(epoch).frame.Epoch
-	}
-	reconnect()
-	reconnect()
-	before := usage(t)
-	for range rounds {
-		reconnect()
-	}
-	after := usage(t)
-	t.Logf("after %d reconnects: %+v, before %+v", rounds, after, before)
-	if after.files > before.files+3 || after.goroutines > before.goroutines+5 || after.children > before.children {
-		t.Errorf("after %d reconnects: %+v, before %+v", rounds, after, before)
-	}
-	if growth := after.resident - before.resident; growth > 30<<20 {
-		t.Errorf("memory grew by %d MiB in %d reconnects", growth>>20, rounds)
-	}
-	checkIdentity(t, v.more(10))
-}
-
-// used is what a process has open.
-type used struct {
-	files, goroutines, children, resident int
-}
-
-func usage(t *testing.T) used {
-	t.Helper()
-	runtime.GC()
-	files, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	statm, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var size, pages int
-	if _, err := fmt.Sscan(string(statm), &size, &pages); err != nil {
-		t.Fatal(err)
-	}
-	return used{files: len(files), goroutines: runtime.NumGoroutine(), children: len(children(t)), resident: pages * os.Getpagesize()}
 }
