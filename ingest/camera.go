@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette"
-	"github.com/vedette-io/vedette/internal/cv"
 )
 
 // Camera captures one source. See the package comment.
@@ -30,6 +29,14 @@ type Camera struct {
 	slow     bool      // the next attempt gives the camera time to answer
 
 	everOnline bool
+	alone      bool   // no two processes can have the source at once
+	replaced   string // why the process was replaced, until the next picture
+	// When the last planned restarts for want of memory and of processors were.
+	plannedMemory, plannedCPU time.Time
+
+	launcher *launcher
+	lower    func(*session) error
+	leaving  sync.WaitGroup // processes that are being ended beside
 
 	rings rings
 	once  sync.Once
@@ -67,7 +74,7 @@ func New(cfg Config, deps Deps) (*Camera, error) {
 	}
 	c := &Camera{cfg: cfg.withDefaults(), deps: deps, log: deps.Log.With("camera", cfg.ID)}
 	c.rings.idle = make(chan struct{}, 1)
-	c.now, c.sleep = time.Now, sleep
+	c.now, c.sleep, c.lower = time.Now, sleep, lowerPriority
 	c.state = State{Camera: cfg.ID}
 	return c, nil
 }
@@ -90,7 +97,10 @@ func (c *Camera) Run(ctx context.Context) error {
 func (c *Camera) Close() error { return c.rings.closeAll() }
 
 func (c *Camera) run(ctx context.Context) error {
+	c.launcher = newLauncher()
 	err := c.supervise(ctx)
+	c.leaving.Wait()
+	c.launcher.close()
 	if ctx.Err() == nil {
 		reason := "eof"
 		if err != nil {
@@ -137,6 +147,10 @@ func (c *Camera) runFinite(ctx context.Context) error {
 			return out.fatal
 		case out.ended:
 			return c.finish(ctx, "eof", c.checkComplete(out))
+		case out.planned != "":
+			c.notePlanned(out.planned)
+			c.setState(ctx, Connecting, out.planned, nil)
+			continue
 		}
 		if err := c.afterCrash(ctx, out); err != nil {
 			return err
@@ -215,61 +229,4 @@ func (c *Camera) setState(ctx context.Context, p Phase, reason string, err error
 	c.state.Phase, c.state.Reason, c.state.Err = p, reason, err
 	c.state.Epoch, c.state.Since = c.position.epoch, time.Now()
 	c.deps.Output.State(ctx, c.state)
-}
-
-// job describes the source to a new child.
-func (c *Camera) job() *job {
-	cfg := &c.cfg
-	j := &job{
-		Kind: cfg.Source.kind, Location: cfg.Source.location, Items: c.items.paths, Names: c.items.names,
-		Live: cfg.Source.Live(), Every: cfg.Delivery == Every,
-		Paced: cfg.Source.finite && cfg.Delivery == Latest && !cfg.Unpaced,
-		FPS:   cfg.FPS, Slots: cfg.Slots, Threads: c.threads(), Acceleration: c.acceleration(),
-		Codecs: c.codecs(), Transport: cfg.Transport, Patient: c.patient,
-		OpenTimeout: cfg.OpenTimeout, FirstFrame: cfg.FirstFrame, Stall: c.stall(),
-	}
-	switch {
-	case cfg.Source.kind == Images:
-		j.Location = ""
-	case cfg.Source.kind == File:
-		j.Location = c.items.paths[0] // absolute: nothing in it can look like a protocol
-		j.Items, j.Names = nil, nil
-	}
-	if cfg.Source.finite {
-		j.Seq = c.position.seq
-	}
-	return j
-}
-
-// stall is how long a camera may send nothing at all, not a byte. The child
-// notices that itself, before it is killed for it. A camera that was slow to
-// open its stream gets more time for that at the next attempt.
-func (c *Camera) stall() time.Duration {
-	if c.slow {
-		return max(c.cfg.Silence, c.cfg.OpenTimeout)
-	}
-	return c.cfg.Silence * 3 / 4
-}
-
-func (c *Camera) acceleration() cv.Acceleration {
-	switch {
-	case c.software:
-		return cv.Software
-	case c.cfg.Decode == "auto":
-		return cv.Any
-	case c.cfg.Decode == "vaapi":
-		return cv.VAAPI
-	case c.cfg.Decode == "mfx":
-		return cv.MFX
-	}
-	return cv.Software
-}
-
-// codecs are decoders of FFmpeg to ask for by name: OpenCV has no other way to
-// NVIDIA's.
-func (c *Camera) codecs() []string {
-	if c.cfg.Decode == "cuda" {
-		return []string{"h264_cuvid", "hevc_cuvid", "av1_cuvid", "mjpeg_cuvid"}
-	}
-	return nil
 }

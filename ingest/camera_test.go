@@ -3,8 +3,6 @@ package ingest_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -193,66 +191,6 @@ func (o outputFunc) Frame(_ context.Context, f *vedette.Frame, release func()) e
 }
 
 func (o outputFunc) State(context.Context, ingest.State) {}
-
-// A capture child does not outlive its parent.
-func TestChildEndsWithParent(t *testing.T) {
-	t.Parallel()
-	parent := exec.Command("/proc/self/exe")
-	parent.Env = append(os.Environ(), parentEnv+"=1")
-	out, err := parent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var pid int
-	if _, err := fmt.Fscan(out, &pid); err != nil {
-		t.Fatal(err)
-	}
-	if syscall.Kill(pid, 0) != nil {
-		t.Fatal("the child is not there")
-	}
-	_ = parent.Process.Kill()
-	_ = parent.Wait()
-	for deadline := time.Now().Add(5 * time.Second); !gone(pid); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the child lives on")
-		}
-	}
-}
-
-// gone reports whether a process has ended, reaped or not.
-func gone(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || strings.Contains(string(b), ") Z ")
-}
-
-const parentEnv = "VEDETTE_INGEST_TEST_PARENT"
-
-// parentMain runs a camera without end and prints its child's process id.
-func parentMain() int {
-	src, err := ingest.ParseSource("synthetic://bars?width=64&height=48")
-	if err != nil {
-		return 1
-	}
-	var cmd *exec.Cmd
-	said := false
-	c, err := ingest.New(ingest.Config{ID: "cam", Source: src}, ingest.Deps{
-		Command: func() *exec.Cmd { cmd = exec.Command("/proc/self/exe"); return cmd },
-		Output: outputFunc(func(*vedette.Frame) error {
-			if !said {
-				fmt.Println(cmd.Process.Pid)
-				said = true
-			}
-			return nil
-		})})
-	if err != nil {
-		return 1
-	}
-	_ = c.Run(context.Background())
-	return 1
-}
 
 // Cancelling ends a run at any moment, soon.
 func TestCancelAnyTime(t *testing.T) {

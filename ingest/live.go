@@ -25,6 +25,11 @@ func (c *Camera) runLive(ctx context.Context) error {
 		if out.fatal != nil {
 			return out.fatal
 		}
+		if out.planned != "" { // the camera is there
+			c.notePlanned(out.planned)
+			c.state.Reason, asked = out.planned, true
+			continue
+		}
 		attempts++
 		if out.online {
 			attempts = 0
@@ -37,6 +42,7 @@ func (c *Camera) runLive(ctx context.Context) error {
 		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || errors.Is(out.err, ErrAuth))) {
 			return out.err
 		}
+		c.replaced = "" // whatever comes next is a reconnect
 		c.setState(ctx, Offline, cause(out.err), out.err)
 		c.log.Info("camera is offline", "reason", cause(out.err), "attempt", attempts)
 		var err error

@@ -77,11 +77,7 @@ func watchNumbers(c *camera) *numbers {
 func (c *camera) phases() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var b strings.Builder
-	for _, s := range c.states {
-		fmt.Fprintf(&b, "%s(%s) ", s.Phase, s.Reason)
-	}
-	return b.String()
+	return phasesOf(c.states)
 }
 
 func (c *camera) lastPhase() ingest.Phase {

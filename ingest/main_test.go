@@ -8,10 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +24,7 @@ import (
 // TestMain lets the test binary be its own capture child.
 func TestMain(m *testing.M) {
 	if ingest.IsChild() {
+		makeTrouble(os.Getenv(troubleEnv))
 		os.Exit(ingest.ChildMain())
 	}
 	if os.Getenv(parentEnv) != "" {
@@ -282,27 +280,6 @@ func source(t *testing.T, text string) ingest.Source {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// children lists the processes that this one has started.
-func children(t *testing.T) []int {
-	t.Helper()
-	files, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pids []int
-	for _, f := range files {
-		b, _ := os.ReadFile(f) // a thread may be gone
-		for word := range strings.FieldsSeq(string(b)) {
-			pid, err := strconv.Atoi(word)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 type syncBuffer struct {

@@ -116,6 +116,19 @@ func namesCrash(line string) bool {
 	return false
 }
 
+// ranOut reports whether the child died because it got no more memory, by its
+// own words: those of Go and of C++.
+func (s *stderrRelay) ranOut() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sign := range []string{"out of memory", "cannot allocate memory", "bad_alloc"} {
+		if strings.Contains(s.crash, sign) {
+			return true
+		}
+	}
+	return false
+}
+
 // wait returns when all that the child printed was seen.
 func (s *stderrRelay) wait() { <-s.done }
 

@@ -48,6 +48,12 @@ type job struct {
 	FirstFrame  time.Duration `json:"first_frame"`
 	Stall       time.Duration `json:"stall"`
 
+	// Standby is for a child that takes over from another, which has had what
+	// the camera sent before it is ready.
+	Standby bool `json:"standby,omitempty"`
+	// Memory is the configured limit, 0 for the default.
+	Memory int64 `json:"memory,omitempty"`
+
 	// Seq is the first frame that no earlier child of the run announced.
 	Seq uint64 `json:"seq"`
 }

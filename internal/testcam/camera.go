@@ -26,6 +26,8 @@ type Options struct {
 	User, Password string
 	// Path of the stream; empty: /stream.
 	Path string
+	// Readers is how many can play at once; 0: any number.
+	Readers int
 	// TLS makes it speak rtsps, which is TCP only.
 	TLS bool
 }

@@ -103,6 +103,9 @@ func (s *server) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Re
 
 // OnSetup prepares a session.
 func (s *server) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	if _, readers := s.stats(); s.opts.Readers > 0 && readers >= s.opts.Readers {
+		return &base.Response{StatusCode: base.StatusNotEnoughBandwidth}, nil, nil
+	}
 	return s.describe(ctx.Conn, ctx.Request, ctx.Path)
 }
 
