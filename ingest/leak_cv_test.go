@@ -22,7 +22,7 @@ func TestReconnectsLeakNothing(t *testing.T) {
 	var cameras []*camera
 	broken := map[*camera]*testcam.Camera{}
 	for i := range 5 {
-		cam := rtspCamera(t, testcam.Options{})
+		cam := rtsp(t, testcam.Options{})
 		c := newCamera(t, ingest.Config{ID: fmt.Sprintf("cam%d", i), Source: source(t, cam.URL()), MinBackoff: 20 * time.Millisecond, MaxBackoff: 50 * time.Millisecond})
 		cameras, broken[c] = append(cameras, c), cam
 	}

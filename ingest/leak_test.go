@@ -3,7 +3,6 @@ package ingest_test
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // used is what this process has open.
@@ -23,15 +23,12 @@ type used struct {
 
 func usage(t *testing.T) used {
 	t.Helper()
-	u := used{goroutines: runtime.NumGoroutine(), children: len(children(t)), mats: cv.OpenMats()}
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
+	u := used{goroutines: runtime.NumGoroutine(), children: len(testkit.Children(t, os.Getpid())), mats: cv.OpenMats()}
 	const ring = "memfd:vedette-ring"
-	for _, e := range entries {
-		u.files++
-		if to, err := os.Readlink(filepath.Join("/proc/self/fd", e.Name())); err == nil && strings.Contains(to, ring) {
+	files := testkit.OpenFiles(t)
+	u.files = len(files)
+	for _, to := range files {
+		if strings.Contains(to, ring) {
 			u.rings++
 		}
 	}

@@ -104,12 +104,10 @@ func (v *viewer) switched() {
 // not notice: it loses no frame.
 func TestTroubledChildren(t *testing.T) {
 	t.Parallel()
-	video := camtest.Clip(t, clip.Spec{Width: 320, Height: 180, FPS: testFPS, Frames: 60 * testFPS, GOP: testFPS / 2})
 	start := func(t *testing.T, cfg ingest.Config, command func(int) *exec.Cmd) *viewer {
 		t.Helper()
-		cam := camtest.RTSP(t, testcam.Options{Video: testcam.Video{Clip: video}})
 		cfg.Delivery = ingest.Every
-		v := newViewer(t, cam.URL(), cfg)
+		v := newViewer(t, rtsp(t, testcam.Options{}).URL(), cfg)
 		v.command = command
 		v.watch()
 		v.more(1)
@@ -212,7 +210,7 @@ func (v *viewer) reconnected() {
 // A camera that serves one reader at a time is restarted with a gap.
 func TestPlannedRestartOfASingleReader(t *testing.T) {
 	t.Parallel()
-	cam := rtspCamera(t, testcam.Options{Readers: 1})
+	cam := rtsp(t, testcam.Options{Readers: 1})
 	v := newViewer(t, cam.URL(), ingest.Config{Memory: 128 << 20})
 	v.command = firstIs(leaking)
 	v.watch()
@@ -232,11 +230,8 @@ func TestPlannedRestartOfASingleReader(t *testing.T) {
 // lost and nothing comes twice.
 func TestPlannedRestartOfAFile(t *testing.T) {
 	t.Parallel()
-	path := t.TempDir() + "/numbered.mp4"
 	const frames = 400
-	if err := clip.WriteFile(t.Context(), path, clip.Spec{Width: 320, Height: 180, FPS: 25, Frames: frames}); err != nil {
-		t.Fatal(err)
-	}
+	path := camtest.File(t, clip.Spec{Width: 320, Height: 180, FPS: 25, Frames: frames})
 	c := newCamera(t, ingest.Config{Delivery: ingest.Every, Memory: 128 << 20, Source: source(t, path)})
 	c.command = firstIs(leaking)
 	c.each = func(f *vedette.Frame, pix []byte) {

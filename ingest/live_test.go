@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,31 +16,36 @@ import (
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/testcam"
 	"github.com/vedette-io/vedette/internal/testcam/barcode"
+	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
 
-const testFPS = 20
+// What the test cameras send: a key frame every half second.
+const (
+	testFPS = 20
+	testGOP = testFPS / 2
+)
 
+// testClip is longer than any test.
+var testClip = sync.OnceValues(func() (*clip.Clip, error) {
+	return clip.Encode(context.Background(), clip.Spec{Width: 320, Height: 180, FPS: testFPS, Frames: 90 * testFPS, GOP: testGOP, Kbps: 2000})
+})
+
+// rtsp starts a camera that shows the numbers of its pictures.
 func rtsp(t *testing.T, opts testcam.Options) *testcam.Camera {
 	t.Helper()
 	if opts.Clip == nil && opts.Live == nil {
-		opts.Clip = encode(t, 320, 180, 200)
+		var err error
+		if opts.Clip, err = testClip(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	cam, err := testcam.New(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cam.Close)
-	return cam
+	return camtest.RTSP(t, opts)
 }
 
 func encode(t *testing.T, w, h, frames int) *clip.Clip {
 	t.Helper()
-	c, err := clip.Encode(t.Context(), clip.Spec{Width: w, Height: h, FPS: testFPS, Frames: frames, GOP: testFPS / 2, Kbps: 2000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return camtest.Clip(t, clip.Spec{Width: w, Height: h, FPS: testFPS, Frames: frames, GOP: testGOP, Kbps: 2000})
 }
 
 // numbers notes the numbers that the pictures show.

@@ -1,7 +1,6 @@
 package ingest_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -19,6 +18,7 @@ import (
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/ring"
 	"github.com/vedette-io/vedette/internal/testcam/barcode"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // TestMain lets the test binary be its own capture child.
@@ -51,7 +51,7 @@ type recorder struct {
 	lost   int
 	hold   []func()
 	rd     ring.Reader
-	signal chan struct{}
+	signal testkit.Signal
 	cmds   []*exec.Cmd
 	// command replaces the n-th child, from 0, by another command if not nil.
 	command func(n int) *exec.Cmd
@@ -99,7 +99,7 @@ func (r *recorder) Frame(_ context.Context, f *vedette.Frame, release func()) er
 	} else {
 		release()
 	}
-	r.wake()
+	r.signal.Wake()
 	return nil
 }
 
@@ -107,33 +107,13 @@ func (r *recorder) State(_ context.Context, s ingest.State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.states = append(r.states, s)
-	r.wake()
-}
-
-func (r *recorder) wake() {
-	select {
-	case r.signal <- struct{}{}:
-	default:
-	}
+	r.signal.Wake()
 }
 
 // await waits until the recorder has seen something.
 func (r *recorder) await(what string, seen func() bool) {
 	r.t.Helper()
-	deadline := time.After(30 * time.Second)
-	for {
-		r.mu.Lock()
-		ok := seen()
-		r.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-r.signal:
-		case <-deadline:
-			r.t.Fatalf("timed out waiting for %s", what)
-		}
-	}
+	r.signal.Await(r.t, &r.mu, 30*time.Second, what, seen)
 }
 
 // pictures are the frames without the end notice.
@@ -217,7 +197,7 @@ func (r *recorder) readsItsNumber(f *vedette.Frame, pix []byte) {
 type camera struct {
 	*ingest.Camera
 	*recorder
-	log    *syncBuffer
+	log    *testkit.Log
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -227,8 +207,8 @@ func newCamera(t *testing.T, cfg ingest.Config) *camera {
 	if cfg.ID == "" {
 		cfg.ID = "cam"
 	}
-	rec := &recorder{t: t, signal: make(chan struct{}, 1)}
-	log := new(syncBuffer)
+	rec := &recorder{t: t, signal: testkit.NewSignal()}
+	log := new(testkit.Log)
 	c, err := ingest.New(cfg, ingest.Deps{Output: rec, Command: rec.newCommand, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -280,21 +260,4 @@ func source(t *testing.T, text string) ingest.Source {
 		t.Fatal(err)
 	}
 	return s
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // parentEnv makes this program capture from the source it names, until it dies.
@@ -50,7 +51,7 @@ func orphan(t *testing.T, source string, sig syscall.Signal, state func(child in
 		if time.Since(began) > 20*time.Second {
 			t.Fatal("no child was started")
 		}
-		for _, pid := range childrenOf(t, parent.Process.Pid) {
+		for _, pid := range testkit.Children(t, parent.Process.Pid) {
 			// Go starts another process, for a moment, to see what the kernel can do.
 			env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 			if bytes.Contains(env, []byte("VEDETTE_PROCESS=capture")) {

@@ -3,10 +3,8 @@
 package ingest_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,28 +15,6 @@ import (
 	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
-
-const (
-	camFPS = 25
-	camGOP = 10
-)
-
-// camClip is longer than any test.
-var camClip = sync.OnceValues(func() (*clip.Clip, error) {
-	return clip.Encode(context.Background(), clip.Spec{Width: 320, Height: 180, FPS: camFPS, Frames: 80 * camFPS, GOP: camGOP})
-})
-
-func rtspCamera(t *testing.T, opts testcam.Options) *testcam.Camera {
-	t.Helper()
-	if opts.Live == nil {
-		c, err := camClip()
-		if err != nil {
-			t.Fatal(err)
-		}
-		opts.Clip = c
-	}
-	return camtest.RTSP(t, opts)
-}
 
 // sight is a frame and what its picture showed.
 type sight struct {
@@ -134,13 +110,13 @@ func checkIdentity(t *testing.T, sights []sight) {
 // A change of resolution loses nothing and mixes nothing up.
 func TestRTSPResolutionIdentity(t *testing.T) {
 	t.Parallel()
-	cam := rtspCamera(t, testcam.Options{})
+	cam := rtsp(t, testcam.Options{})
 	v := newViewer(t, cam.URL(), ingest.Config{})
 	v.watch()
 	checkIdentity(t, v.more(20))
 	for i, size := range [][2]int{{1280, 720}, {176, 144}} {
 		base := (i + 1) << 16
-		other := camtest.Clip(t, clip.Spec{Width: size[0], Height: size[1], FPS: camFPS, Frames: 10 * camFPS, GOP: camGOP, Paint: clip.Numbered(uint32(base))})
+		other := camtest.Clip(t, clip.Spec{Width: size[0], Height: size[1], FPS: testFPS, Frames: 10 * testFPS, GOP: testGOP, Paint: clip.Numbered(uint32(base))})
 		if err := cam.Show(testcam.Video{Clip: other}); err != nil {
 			t.Fatal(err)
 		}
@@ -164,12 +140,12 @@ func TestRTSPResolutionIdentity(t *testing.T) {
 // After damage the pictures are those that their seq says, as before.
 func TestRTSPIdentityAfterDamage(t *testing.T) {
 	for name, spoil := range map[string]func(*testcam.Camera){
-		"packets": func(c *testcam.Camera) { c.Garbage(2 * camFPS) },
-		"slices":  func(c *testcam.Camera) { c.Corrupt(2 * camFPS) },
+		"packets": func(c *testcam.Camera) { c.Garbage(2 * testFPS) },
+		"slices":  func(c *testcam.Camera) { c.Corrupt(2 * testFPS) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cam := rtspCamera(t, testcam.Options{})
+			cam := rtsp(t, testcam.Options{})
 			v := newViewer(t, cam.URL(), ingest.Config{})
 			v.watch()
 			last := v.more(20)[19].number
@@ -177,7 +153,7 @@ func TestRTSPIdentityAfterDamage(t *testing.T) {
 			// A picture of after the damage, on which others follow.
 			v.await("whole pictures", func() bool {
 				n := len(v.sights)
-				return n > 20 && v.sights[n-1].number > last+3*camFPS
+				return n > 20 && v.sights[n-1].number > last+3*testFPS
 			})
 			checkIdentity(t, v.more(20))
 		})

@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -83,29 +80,6 @@ func firstIs(kind string) func(int) *exec.Cmd {
 		cmd.Env = []string{troubleEnv + "=" + kind}
 		return cmd
 	}
-}
-
-// children lists the processes that this one has started.
-func children(t *testing.T) []int { return childrenOf(t, os.Getpid()) }
-
-func childrenOf(t *testing.T, pid int) []int {
-	t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pids []int
-	for _, f := range files {
-		b, _ := os.ReadFile(f) // a thread may be gone
-		for word := range strings.FieldsSeq(string(b)) {
-			pid, err := strconv.Atoi(word)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 // gone reports whether a process has ended, reaped or not.

@@ -51,9 +51,9 @@ type Camera struct {
 
 	mu     sync.Mutex
 	closed bool
-	server *server // nil while dead
-	hole   *hole   // set while it never answers
-	conns  int     // accepted by servers that are gone
+	server *server   // nil while dead
+	hole   *listener // set while it never answers
+	conns  int       // accepted by servers that are gone
 	err    error
 }
 

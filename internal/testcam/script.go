@@ -22,16 +22,12 @@ const HangUp = "hang up"
 // Script is a server that answers as a function says: a camera with odd
 // manners. It speaks RTSP and HTTP, as it is asked.
 type Script struct {
-	port *port
-	ln   net.Listener
-	wg   sync.WaitGroup
+	port     *port
+	listener *listener
+	answer   func(Request) string
 
-	answer func(Request) string
-
-	mu     sync.Mutex
-	closed bool
-	conns  map[net.Conn]struct{}
-	asked  []Request
+	mu    sync.Mutex
+	asked []Request
 }
 
 // NewScript opens one on a free port. An answer is a status and, in further
@@ -42,13 +38,11 @@ func NewScript(answer func(Request) string) (*Script, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln, err := p.listen()
-	if err != nil {
+	s := &Script{port: p, answer: answer}
+	if s.listener, err = listen(p, s.serve); err != nil {
 		p.release()
 		return nil, err
 	}
-	s := &Script{port: p, ln: ln, answer: answer, conns: map[net.Conn]struct{}{}}
-	s.wg.Go(s.accept)
 	return s, nil
 }
 
@@ -64,42 +58,12 @@ func (s *Script) Asked() []Request {
 
 // Close ends all connections.
 func (s *Script) Close() {
-	s.mu.Lock()
-	s.closed = true
-	for conn := range s.conns {
-		conn.Close()
-	}
-	s.mu.Unlock()
-	s.ln.Close()
-	s.wg.Wait()
+	s.listener.close()
 	s.port.release()
-}
-
-func (s *Script) accept() {
-	for {
-		conn, err := s.ln.Accept()
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		if s.closed {
-			conn.Close()
-		} else {
-			s.conns[conn] = struct{}{}
-			s.wg.Go(func() { s.serve(conn) })
-		}
-		s.mu.Unlock()
-	}
 }
 
 // serve answers until either side hangs up or says what makes no sense.
 func (s *Script) serve(conn net.Conn) {
-	defer func() {
-		conn.Close()
-		s.mu.Lock()
-		delete(s.conns, conn)
-		s.mu.Unlock()
-	}()
 	r := textproto.NewReader(bufio.NewReader(conn))
 	for {
 		line, err := r.ReadLine()
