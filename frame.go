@@ -35,6 +35,8 @@ type Frame struct {
 	// folder): it has a seq but no picture; Reason says why.
 	Unreadable bool `json:"unreadable,omitempty"`
 
+	// CaptureTime is CapturedAt, or for a file the start of the run plus
+	// PTSMillis: after PublishTime when it is read faster than it plays.
 	CaptureTime Time    `json:"capture_time"`
 	Clock       Clock   `json:"clock"`
 	PTSMillis   float64 `json:"pts_ms"`
