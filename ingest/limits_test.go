@@ -22,6 +22,18 @@ import (
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
 
+// firstIs is a recorder's command that makes the first child troublesome.
+func firstIs(kind string) func(int) *exec.Cmd {
+	return func(n int) *exec.Cmd {
+		if n > 0 {
+			return nil
+		}
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = []string{troubleEnv + "=" + kind}
+		return cmd
+	}
+}
+
 // seen waits for a state whose reason has some words, and returns it.
 func (v *viewer) seen(words string) ingest.State {
 	v.t.Helper()

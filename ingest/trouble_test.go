@@ -3,7 +3,6 @@ package ingest_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"time"
@@ -39,12 +38,13 @@ func makeTrouble(kind string) {
 					b[i] = 1
 				}
 				all = append(all, b)
+				runtime.KeepAlive(all)
 			}
 		}()
 	case burning:
 		for range runtime.NumCPU() {
 			go func() {
-				for n := uint64(0); ; n++ { //nolint
+				for n := uint64(0); ; n++ {
 					_ = n
 				}
 			}()
@@ -68,18 +68,6 @@ func grab(n int) bool {
 		mem[i] = 1
 	}
 	return err == nil
-}
-
-// firstIs is a recorder's command that makes the first child troublesome.
-func firstIs(kind string) func(int) *exec.Cmd {
-	return func(n int) *exec.Cmd {
-		if n > 0 {
-			return nil
-		}
-		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = []string{troubleEnv + "=" + kind}
-		return cmd
-	}
 }
 
 // gone reports whether a process has ended, reaped or not.
