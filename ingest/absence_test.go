@@ -184,3 +184,27 @@ func TestSlowKeyFrames(t *testing.T) {
 		t.Errorf("phases: %s", phases)
 	}
 }
+
+// Where there is one attempt only, a camera gets the whole time to answer.
+func TestSlowCameraAtTheOnlyAttempt(t *testing.T) {
+	t.Parallel()
+	cam := camtest.Script(t, func(r testcam.Request) string {
+		if !strings.HasPrefix(r.Agent, "vedette") {
+			time.Sleep(3 * time.Second)
+		}
+		return "200 OK\nPublic: OPTIONS, DESCRIBE, SETUP, PLAY"
+	})
+	c := newCamera(t, ingest.Config{MaxAttempts: 1, Source: source(t, "rtsp://"+cam.Addr()+"/live")})
+	if err := c.run(); err == nil || strings.Contains(err.Error(), "stopped answering") {
+		t.Errorf("got %v", err) // its answers make no stream
+	}
+	described := 0
+	for _, r := range cam.Asked() {
+		if r.Method == "DESCRIBE" && onlyToProbes(r) == "" {
+			described++
+		}
+	}
+	if described == 0 {
+		t.Error("the camera was given up before it had answered the first question")
+	}
+}

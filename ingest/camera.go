@@ -76,6 +76,7 @@ func New(cfg Config, deps Deps) (*Camera, error) {
 	c.rings.idle = make(chan struct{}, 1)
 	c.now, c.sleep, c.lower = time.Now, sleep, lowerPriority
 	c.state = State{Camera: cfg.ID}
+	c.slow = cfg.MaxAttempts == 1 // there will be no second one
 	return c, nil
 }
 

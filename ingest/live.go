@@ -12,9 +12,14 @@ func (c *Camera) runLive(ctx context.Context) error {
 	attempts, asked := 0, false
 	for {
 		c.setState(ctx, Connecting, c.state.Reason, nil)
+		limited := !c.everOnline && c.cfg.MaxAttempts > 0
+		limit := firstProbe
+		if limited { // there is nobody to tell so soon, and perhaps no second attempt
+			limit *= 2
+		}
 		out, began := outcome{}, c.now()
 		if !asked {
-			out.err = c.probe(ctx, firstProbe)
+			out.err = c.probe(ctx, limit)
 		}
 		if out.err == nil {
 			out = c.capture(ctx)
@@ -37,7 +42,7 @@ func (c *Camera) runLive(ctx context.Context) error {
 		if out.uptime >= goodRun {
 			retry.reset()
 		}
-		limited := !c.everOnline && c.cfg.MaxAttempts > 0
+		limited = limited && !c.everOnline
 		// A wrong password does not become right, and cameras lock accounts.
 		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || errors.Is(out.err, ErrAuth))) {
 			return out.err
