@@ -40,10 +40,15 @@ type Detection struct {
 	// the first of an epoch.
 	PrevSeq int64 `json:"prev_seq" jsonschema:"description=The frame before this one that was sent to this model\\, -1: first"`
 
-	CaptureTime Time    `json:"capture_time"`
-	Clock       Clock   `json:"clock" jsonschema:"description=Which clock capture_time came from: host or file"`
+	// CaptureTime is when the frame was decoded, by the host's clock. That of a
+	// file is the start of the run plus its presentation time, so that it tells
+	// when in the film something was: a file that is read faster than it plays
+	// has a capture time after its publish time. How long a frame took is
+	// Timing.Total in any case.
+	CaptureTime Time    `json:"capture_time" jsonschema:"description=When the frame was captured\\, by the clock that clock names. host: when it was decoded; file: start of the run plus pts_ms\\, which lies after publish_time when a file is read faster than it plays (timing_ms.total says how long the frame took)"`
+	Clock       Clock   `json:"clock" jsonschema:"description=Which clock capture_time came from: host (wall time) or file (start of the run plus pts_ms)"`
 	PTSMillis   float64 `json:"pts_ms" jsonschema:"description=Presentation time in the stream"`
-	PublishTime Time    `json:"publish_time"`
+	PublishTime Time    `json:"publish_time" jsonschema:"description=When this message was made\\, by the host's clock"`
 
 	Width  int `json:"width" jsonschema:"description=Width of the captured frame in pixels"`
 	Height int `json:"height" jsonschema:"description=Height of the captured frame in pixels"`

@@ -38,6 +38,8 @@ type Frame struct {
 	// nothing had room for its picture: it has a seq but no picture.
 	Overflow bool `json:"overflow,omitempty"`
 
+	// CaptureTime is CapturedAt, or for a file the start of the run plus
+	// PTSMillis: after PublishTime when it is read faster than it plays.
 	CaptureTime Time    `json:"capture_time"`
 	Clock       Clock   `json:"clock"`
 	PTSMillis   float64 `json:"pts_ms"`

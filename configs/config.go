@@ -139,6 +139,8 @@ type Camera struct {
 	Decode Decode `yaml:"decode" jsonschema:"default=software"`
 	// When to give up waiting for the camera.
 	Timeouts Timeouts `yaml:"timeouts"`
+	// What the process that captures from this camera may take.
+	Capture Capture `yaml:"capture"`
 }
 
 // Detect is one model's work for a camera.
@@ -184,9 +186,27 @@ type Fitness struct {
 	Frozen Duration `yaml:"frozen" jsonschema:"default=2.5s"`
 }
 
+// Capture limits the process that captures from a camera, so that a leak or an
+// endless loop in a decoder costs that camera a restart and others nothing.
+type Capture struct {
+	// Memory of its own, without the ring of pictures. At three quarters of it
+	// the process is replaced by a fresh one, without a gap where the camera
+	// serves two at once; beyond it the process is ended. 0: 128 MiB and 80
+	// bytes for each pixel (286 MiB for 1080p), for each further decoder thread
+	// 8 more, and 512 MiB more with hardware decoding or GStreamer; 1.5 GiB for
+	// pictures.
+	Memory Size `yaml:"memory" jsonschema:"default=0"`
+	// How many processors it may use, on average. Beyond that other processes
+	// go first, and if it lasts it is replaced by a fresh one; files get no more
+	// decoder threads than that. 0: 2 for cameras, no limit for files and
+	// GStreamer pipelines, which use what there is.
+	CPU float64 `yaml:"cpu" jsonschema:"minimum=0,maximum=1024,default=0"`
+}
+
 // Timeouts say when to give up waiting for a camera and start over.
 type Timeouts struct {
-	// For the connection.
+	// For the connection. One that accepts and never answers is told of within
+	// silence.
 	Open Duration `yaml:"open" jsonschema:"default=8s"`
 	// For the first picture after that; some cameras send a key frame only
 	// every ten seconds.

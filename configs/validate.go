@@ -275,6 +275,12 @@ func (v validator) camera(path string, c *Camera, models []string, ids map[strin
 	v.number(path+".fitness.blurred", f.Blurred, 0, 0.99)
 	v.span(path+".fitness.settle", f.Settle, 0, time.Hour)
 	v.span(path+".fitness.frozen", f.Frozen, 0, time.Hour)
+	if c.Capture.Memory != 0 {
+		v.size(path+".capture.memory", c.Capture.Memory, 64<<20)
+	}
+	if c.Capture.CPU != 0 {
+		v.number(path+".capture.cpu", c.Capture.CPU, 0.1, 1024)
+	}
 	t := c.Timeouts
 	v.span(path+".timeouts.open", t.Open, 100*time.Millisecond, 5*time.Minute)
 	v.span(path+".timeouts.first_frame", t.FirstFrame, 100*time.Millisecond, 5*time.Minute)

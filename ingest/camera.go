@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette"
-	"github.com/vedette-io/vedette/internal/cv"
 )
 
 // Camera captures one source. See the package comment.
@@ -27,11 +26,24 @@ type Camera struct {
 	software bool      // hardware decoding was tried and failed
 	warned   bool      // about that
 	patient  bool      // the next attempt lets FFmpeg analyse the stream at length
+	slow     bool      // the next attempt gives the camera time to answer
 
 	everOnline bool
+	alone      bool   // no two processes can have the source at once
+	replaced   string // why the process was replaced, until the next picture
+	// When the last planned restarts for want of memory and of processors were.
+	plannedMemory, plannedCPU time.Time
+
+	launcher *launcher
+	lower    func(*session) error
+	leaving  sync.WaitGroup // processes that are being ended beside
 
 	rings rings
 	once  sync.Once
+
+	// The clock by which pauses are made; tests have their own.
+	now   func() time.Time
+	sleep func(context.Context, time.Duration) error
 }
 
 // position is how far a finite source, or an epoch of a live one, has come.
@@ -62,7 +74,9 @@ func New(cfg Config, deps Deps) (*Camera, error) {
 	}
 	c := &Camera{cfg: cfg.withDefaults(), deps: deps, log: deps.Log.With("camera", cfg.ID)}
 	c.rings.idle = make(chan struct{}, 1)
+	c.now, c.sleep, c.lower = time.Now, sleep, lowerPriority
 	c.state = State{Camera: cfg.ID}
+	c.slow = cfg.MaxAttempts == 1 // there will be no second one
 	return c, nil
 }
 
@@ -84,7 +98,10 @@ func (c *Camera) Run(ctx context.Context) error {
 func (c *Camera) Close() error { return c.rings.closeAll() }
 
 func (c *Camera) run(ctx context.Context) error {
+	c.launcher = newLauncher()
 	err := c.supervise(ctx)
+	c.leaving.Wait()
+	c.launcher.close()
 	if ctx.Err() == nil {
 		reason := "eof"
 		if err != nil {
@@ -131,6 +148,10 @@ func (c *Camera) runFinite(ctx context.Context) error {
 			return out.fatal
 		case out.ended:
 			return c.finish(ctx, "eof", c.checkComplete(out))
+		case out.planned != "":
+			c.notePlanned(out.planned)
+			c.setState(ctx, Connecting, out.planned, nil)
+			continue
 		}
 		if err := c.afterCrash(ctx, out); err != nil {
 			return err
@@ -202,99 +223,6 @@ func (c *Camera) finish(ctx context.Context, reason string, result error) error 
 	return result
 }
 
-// runLive keeps a live source connected.
-func (c *Camera) runLive(ctx context.Context) error {
-	retry := backoff{min: c.cfg.MinBackoff, max: c.cfg.MaxBackoff}
-	attempts := 0
-	for {
-		c.setState(ctx, Connecting, c.state.Reason, nil)
-		err := c.probe(ctx, probeTimeout)
-		out := outcome{err: err}
-		if err == nil {
-			out = c.capture(ctx)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if out.fatal != nil {
-			return out.fatal
-		}
-		attempts++
-		if out.online {
-			attempts = 0
-		}
-		if out.uptime >= goodRun {
-			retry.reset()
-		}
-		limited := !c.everOnline && c.cfg.MaxAttempts > 0
-		// A wrong password does not become right, and cameras lock accounts.
-		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || errors.Is(out.err, ErrAuth))) {
-			return out.err
-		}
-		c.setState(ctx, Offline, cause(out.err), out.err)
-		c.log.Info("camera is offline", "reason", cause(out.err), "attempt", attempts)
-		if limited {
-			err = sleep(ctx, retry.next()) // the next probe is the next attempt
-		} else {
-			err = c.await(ctx, &retry, out.err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// goodRun is how long a connection must last to count as a success.
-const goodRun = 10 * time.Second
-
-// await waits until the next attempt is worth it: a growing pause while the
-// camera answers, and as soon as it answers again when it did not.
-func (c *Camera) await(ctx context.Context, retry *backoff, why error) error {
-	if !isAway(why) && !errors.Is(why, ErrAuth) {
-		return sleep(ctx, retry.next())
-	}
-	asked := time.Now()
-	for n := 1; ; n++ {
-		pause := jitter(authPause) // cameras lock accounts after a few wrong tries
-		if isAway(why) {
-			pause = max(minPause, jitter(probeEvery)-time.Since(asked))
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
-		}
-		limit := quickProbe
-		if n%4 == 0 {
-			limit = probeTimeout
-		}
-		asked = time.Now()
-		err := c.probe(ctx, limit)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err == nil {
-			retry.reset()
-			return nil
-		}
-		if cause(err) != c.state.Reason {
-			c.setState(ctx, Offline, cause(err), err)
-			c.log.Info("camera is offline", "reason", cause(err))
-		}
-		why = err
-	}
-}
-
-// isAway reports whether a probe, which is cheap, can tell that the reason for
-// a failure is gone.
-func isAway(err error) bool {
-	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoStream) || errors.Is(err, ErrNoDevice)
-}
-
-const (
-	probeEvery = time.Second
-	minPause   = 250 * time.Millisecond // after a probe that took long itself
-	authPause  = 45 * time.Second
-)
-
 func (c *Camera) setState(ctx context.Context, p Phase, reason string, err error) {
 	if c.state.Phase == p && c.state.Reason == reason {
 		return
@@ -302,53 +230,4 @@ func (c *Camera) setState(ctx context.Context, p Phase, reason string, err error
 	c.state.Phase, c.state.Reason, c.state.Err = p, reason, err
 	c.state.Epoch, c.state.Since = c.position.epoch, time.Now()
 	c.deps.Output.State(ctx, c.state)
-}
-
-// job describes the source to a new child.
-func (c *Camera) job() *job {
-	cfg := &c.cfg
-	j := &job{
-		Kind: cfg.Source.kind, Location: cfg.Source.location, Items: c.items.paths, Names: c.items.names,
-		Live: cfg.Source.Live(), Every: cfg.Delivery == Every,
-		Paced: cfg.Source.finite && cfg.Delivery == Latest && !cfg.Unpaced,
-		FPS:   cfg.FPS, Slots: cfg.Slots, Threads: c.threads(), Acceleration: c.acceleration(),
-		Codecs: c.codecs(), Transport: cfg.Transport, Patient: c.patient,
-		OpenTimeout: cfg.OpenTimeout,
-		// The child notices a silent camera itself, before it is killed for it.
-		ReadTimeout: cfg.Silence * 4 / 5,
-	}
-	switch {
-	case cfg.Source.kind == Images:
-		j.Location = ""
-	case cfg.Source.kind == File:
-		j.Location = c.items.paths[0] // absolute: nothing in it can look like a protocol
-		j.Items, j.Names = nil, nil
-	}
-	if cfg.Source.finite {
-		j.Seq = c.position.seq
-	}
-	return j
-}
-
-func (c *Camera) acceleration() cv.Acceleration {
-	switch {
-	case c.software:
-		return cv.Software
-	case c.cfg.Decode == "auto":
-		return cv.Any
-	case c.cfg.Decode == "vaapi":
-		return cv.VAAPI
-	case c.cfg.Decode == "mfx":
-		return cv.MFX
-	}
-	return cv.Software
-}
-
-// codecs are decoders of FFmpeg to ask for by name: OpenCV has no other way to
-// NVIDIA's.
-func (c *Camera) codecs() []string {
-	if c.cfg.Decode == "cuda" {
-		return []string{"h264_cuvid", "hevc_cuvid", "av1_cuvid", "mjpeg_cuvid"}
-	}
-	return nil
 }

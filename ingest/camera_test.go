@@ -3,10 +3,7 @@ package ingest_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -194,103 +191,6 @@ func (o outputFunc) Frame(_ context.Context, f *vedette.Frame, release func()) e
 }
 
 func (o outputFunc) State(context.Context, ingest.State) {}
-
-// A capture child does not outlive its parent.
-func TestChildEndsWithParent(t *testing.T) {
-	t.Parallel()
-	parent := exec.Command("/proc/self/exe")
-	parent.Env = append(os.Environ(), parentEnv+"=1")
-	out, err := parent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var pid int
-	if _, err := fmt.Fscan(out, &pid); err != nil {
-		t.Fatal(err)
-	}
-	if syscall.Kill(pid, 0) != nil {
-		t.Fatal("the child is not there")
-	}
-	_ = parent.Process.Kill()
-	_ = parent.Wait()
-	for deadline := time.Now().Add(5 * time.Second); !gone(pid); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the child lives on")
-		}
-	}
-}
-
-// gone reports whether a process has ended, reaped or not.
-func gone(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || strings.Contains(string(b), ") Z ")
-}
-
-const parentEnv = "VEDETTE_INGEST_TEST_PARENT"
-
-// parentMain runs a camera without end and prints its child's process id.
-func parentMain() int {
-	src, err := ingest.ParseSource("synthetic://bars?width=64&height=48")
-	if err != nil {
-		return 1
-	}
-	var cmd *exec.Cmd
-	said := false
-	c, err := ingest.New(ingest.Config{ID: "cam", Source: src}, ingest.Deps{
-		Command: func() *exec.Cmd { cmd = exec.Command("/proc/self/exe"); return cmd },
-		Output: outputFunc(func(*vedette.Frame) error {
-			if !said {
-				fmt.Println(cmd.Process.Pid)
-				said = true
-			}
-			return nil
-		})})
-	if err != nil {
-		return 1
-	}
-	_ = c.Run(context.Background())
-	return 1
-}
-
-// Restarts leak nothing. VEDETTE_LEAK_ROUNDS=200 runs the long form.
-func TestRestartsLeakNothing(t *testing.T) {
-	rounds := 20
-	if n, err := strconv.Atoi(os.Getenv("VEDETTE_LEAK_ROUNDS")); err == nil {
-		rounds = n
-	}
-	c := newCamera(t, ingest.Config{MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond,
-		Source: source(t, "synthetic://bars?width=64&height=48&fps=100")})
-	c.start()
-	before := 0
-	for i := range rounds {
-		c.await("pictures", func() bool { n := len(c.frames); return n > 0 && !c.frames[n-1].End })
-		c.mu.Lock()
-		epoch := c.frames[len(c.frames)-1].Epoch
-		if i == 1 {
-			before = openFDs(t)
-		}
-		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGABRT, syscall.SIGTERM}[i%3]
-		_ = syscall.Kill(c.child(), sig)
-		c.mu.Unlock()
-		c.await("another epoch", func() bool {
-			last := c.frames[len(c.frames)-1]
-			return !last.End && last.Epoch != epoch
-		})
-	}
-	c.mu.Lock()
-	if after := openFDs(t); after > before {
-		t.Errorf("%d descriptors open, %d before", after, before)
-	}
-	c.mu.Unlock()
-	_ = c.stop()
-	c.checkEpochs(rounds)
-	if n := children(t); len(n) != 0 {
-		t.Errorf("children are left: %v", n)
-	}
-}
 
 // Cancelling ends a run at any moment, soon.
 func TestCancelAnyTime(t *testing.T) {

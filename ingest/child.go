@@ -32,9 +32,14 @@ func ChildMain() int {
 		fmt.Fprintln(os.Stderr, "capture: no job from the parent:", err)
 		return 2
 	}
-	c := &child{job: &j, out: out, slots: newSlots(j.Slots)}
+	c := &child{job: &j, out: out, slots: newSlots(j.Slots), fresh: !j.Standby}
 	go c.obey(in)
-	err := c.run()
+	confine()
+	c.memory = newMemoryCap(&j)
+	err := c.memory.fit(0)
+	if err == nil {
+		err = c.run()
+	}
 	if err == nil {
 		return 0
 	}
@@ -42,7 +47,7 @@ func ChildMain() int {
 	if !errors.As(err, &f) {
 		f = &failure{code: failOther, err: err}
 	}
-	if err := c.send(&event{Type: evFail, Seq: c.seq, Code: f.code, Text: f.err.Error()}); err != nil {
+	if err := c.send(&event{Type: evFail, Seq: c.seq, Code: f.code, Text: f.err.Error(), Millis: vedette.Millis(f.took)}); err != nil {
 		fmt.Fprintln(os.Stderr, "capture: report to the parent:", err)
 	}
 	return 1
@@ -52,6 +57,7 @@ func ChildMain() int {
 type failure struct {
 	code string
 	err  error
+	took time.Duration
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -64,10 +70,11 @@ const liveWait = time.Second
 
 // child is the capture loop of one source.
 type child struct {
-	job   *job
-	out   io.Writer
-	src   reader
-	slots *slots
+	job    *job
+	out    io.Writer
+	src    reader
+	slots  *slots
+	memory *memoryCap
 
 	ring   *ring.Writer
 	number int // of the ring in this process
@@ -75,6 +82,9 @@ type child struct {
 
 	seq     uint64 // of the next frame
 	sampled uint64
+	fresh   bool // frames come as they are captured
+	old     int  // frames that did not
+	lastPTS float64
 	sampler sampler
 	gaps    gapCounter
 	pacer   pacer
@@ -109,15 +119,16 @@ func (c *child) tick() error {
 func (c *child) run() error {
 	j := c.job
 	cv.SetDecoderThreads(j.Threads)
+	began := time.Now()
 	src, err := openReader(j)
 	if err != nil {
-		return c.openFailed(err)
+		return c.openFailed(err, time.Since(began))
 	}
 	c.src = src
 	defer src.close()
 	c.sampler = sampler{fps: j.FPS}
 	c.pacer = pacer{fps: j.FPS, still: j.Kind == Images}
-	opened := &event{Type: evOpened, SourceFPS: src.fps(), Total: src.total()}
+	opened := &event{Type: evOpened, Millis: vedette.Millis(time.Since(began)), SourceFPS: src.fps(), Total: src.total()}
 	if v, ok := src.(*video); ok {
 		opened.Accelerated = v.Accelerated()
 	}
@@ -137,7 +148,7 @@ func (c *child) run() error {
 }
 
 // openFailed finds out whether a named hardware decoder was the reason.
-func (c *child) openFailed(err error) error {
+func (c *child) openFailed(err error, took time.Duration) error {
 	a := c.job.Acceleration
 	named := len(c.job.Codecs) > 0 || (a != cv.Software && a != cv.Any)
 	if named && errors.Is(err, cv.ErrNotOpened) {
@@ -147,7 +158,7 @@ func (c *child) openFailed(err error) error {
 			return &failure{code: failDecoder, err: errors.Join(err, src.close())}
 		}
 	}
-	return &failure{code: failOpen, err: err}
+	return &failure{code: failOpen, err: err, took: took}
 }
 
 // catchUp passes over the frames that an earlier child announced or left out.
@@ -190,6 +201,9 @@ func (c *child) frame() error {
 	begin := time.Now()
 	err := c.src.next()
 	at := time.Now()
+	if v, ok := c.src.(*video); ok && v.over {
+		at = begin // the picture came with the one before and was held back
+	}
 	ev := &event{Type: evFrame, Seq: c.seq, At: at.UnixMicro()}
 	decode := at.Sub(begin)
 	if c.job.Live {
@@ -215,6 +229,9 @@ func (c *child) frame() error {
 		at = time.Now()
 		ev.At = at.UnixMicro()
 	}
+	if c.isOld(ev.PTS, at.Sub(begin)) {
+		return c.tick() // and it has no number
+	}
 	if c.job.Kind != Images && !c.sampler.wants(ev.PTS, at) {
 		c.seq++
 		c.sampled++
@@ -223,98 +240,19 @@ func (c *child) frame() error {
 	return c.announce(ev, decode)
 }
 
-func (c *child) unreadable(ev *event, reason string) error {
-	ev.Type, ev.Text, ev.Sampled = evUnreadable, reason, c.sampled
-	c.seq++
-	return c.send(ev)
+// isOld reports whether a frame came while the source was being opened, by a
+// child that is to take over from another: that one has had it. Such frames
+// come faster than they were captured.
+func (c *child) isOld(pts float64, waited time.Duration) bool {
+	if c.fresh {
+		return false
+	}
+	step := pts - c.lastPTS
+	c.old, c.lastPTS = c.old+1, pts
+	c.fresh = c.old > 1 && vedette.Millis(waited) >= step/2 || c.old > maxOld
+	return !c.fresh
 }
 
-// announce writes the frame into a slot and tells the parent.
-func (c *child) announce(ev *event, decode time.Duration) error {
-	for {
-		slot, mem, err := c.begin()
-		if errors.Is(err, errRingFull) {
-			return c.unreadable(ev, "ring_full")
-		}
-		if err != nil {
-			return err
-		}
-		converting := time.Now()
-		shape, err := c.src.picture(mem)
-		if errors.Is(err, cv.ErrTooSmall) {
-			if err := c.newRing(shape.Bytes()); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil && !c.job.Live {
-			c.slots.obey(command{Ring: c.number, Slot: slot}) // not used after all
-			return c.unreadable(ev, "the frame cannot be converted: "+err.Error())
-		}
-		if err != nil {
-			return c.readFailed(fmt.Errorf("convert the frame: %w", err))
-		}
-		ref := c.ring.Commit(slot, shape.Stride(), shape.Bytes())
-		// What was spent waiting for a slot is not capture time.
-		ev.Millis = vedette.Millis(decode + time.Since(converting))
-		ev.Ring, ev.Slot, ev.Generation, ev.Offset = c.number, slot, ref.Generation, ref.Offset
-		ev.Width, ev.Height, ev.Channels = shape.Width, shape.Height, shape.Channels
-		ev.Sampled = c.sampled
-		c.seq++
-		return c.send(ev)
-	}
-}
-
-var errRingFull = errors.New("no free slot")
-
-// begin opens a slot: the next one, or under every delivery one that is free.
-// Without a ring yet it returns no memory.
-func (c *child) begin() (int, []byte, error) {
-	if c.ring == nil {
-		return 0, nil, nil
-	}
-	if !c.job.Every {
-		c.next = (c.next + 1) % c.ring.Slots()
-		return c.next, c.ring.Begin(c.next), nil
-	}
-	began := time.Now()
-	for {
-		if slot, ok := c.slots.take(tickEvery); ok {
-			return slot, c.ring.Begin(slot), nil
-		}
-		if c.job.Live && time.Since(began) >= liveWait {
-			return 0, nil, errRingFull
-		}
-		if err := c.tick(); err != nil {
-			return 0, nil, err
-		}
-	}
-}
-
-// newRing replaces the ring by one for pictures of n bytes, and waits until
-// the parent has a hand on it. The old one lives on with those who have it.
-func (c *child) newRing(n int) error {
-	if n > ring.MaxSlotBytes {
-		return &failure{code: failSpace, err: fmt.Errorf("a picture of %d MiB is too large, at most %d MiB fit", n>>20, ring.MaxSlotBytes>>20)}
-	}
-	if c.ring != nil {
-		if err := c.ring.Close(); err != nil {
-			return err
-		}
-	}
-	const budget = 512 << 20
-	count := min(c.job.Slots, max(2, budget/n))
-	w, err := ring.Create(count, n)
-	if err != nil {
-		c.ring = nil
-		return &failure{code: failSpace, err: err}
-	}
-	c.ring, c.next = w, 0
-	c.number++
-	c.slots.reset(c.number, count)
-	if err := c.send(&event{Type: evRing, Seq: c.seq, Ring: c.number, FD: w.FD()}); err != nil {
-		return err
-	}
-	c.slots.awaitHeld()
-	return nil
-}
+// maxOld is how many frames may be left out as old: as many as come during the
+// longest analysis of a stream.
+const maxOld = 300

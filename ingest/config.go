@@ -50,20 +50,30 @@ type Config struct {
 	// DecoderThreads for files; 0 is one per CPU, 8 at most. Live sources always
 	// have one, because more would hold frames back.
 	DecoderThreads int
+	// Memory is how many bytes of its own the capture process may take, and CPU
+	// how many processors, on average; 0 is a default that fits the source. See
+	// the package comment for what happens beyond them.
+	Memory int64
+	CPU    float64
 	// Slots of the ring, default [ring.DefaultSlots]. Large pictures get fewer.
 	Slots int
 	// Unpaced lets a file be read at full speed under Latest, too.
 	Unpaced bool
 	// OpenTimeout bounds opening, FirstFrame the wait for the first picture
 	// after that (a camera may send a key frame only every ten seconds), Silence
-	// the time between frames. Defaults 8 s (files 60 s), 15 s, 3 s.
+	// the time between frames. Defaults 8 s (files 60 s), 15 s, 3 s. A network
+	// camera that sends not a byte is told of within Silence in all three; one
+	// that answers only after that gets the whole time at the next attempt.
 	OpenTimeout, FirstFrame, Silence time.Duration
 	// MaxAttempts ends Run with an error when that many attempts in a row brought
 	// no picture and none ever came; 0 tries for ever. Finite sources do not try
 	// twice.
 	MaxAttempts int
 	// MinBackoff and MaxBackoff bound the pause between attempts. Defaults
-	// 250 ms and 10 s.
+	// 250 ms and 10 s. A camera that does not answer is asked every second
+	// whether it does, for as long as it takes, and one that answers and shows
+	// nothing is tried again after 1.5 s at most, so that both are back soon
+	// after an outage of hours.
 	MinBackoff, MaxBackoff time.Duration
 	// Resume continues a finite source behind frames that an earlier process
 	// has dealt with.
@@ -120,9 +130,10 @@ type State struct {
 	Err    error // the reason as an error, nil unless Offline or Ended for one
 	Epoch  string
 	// Reconnects counts connections after the first, Restarts the child
-	// processes of finite sources after the first.
-	Reconnects, Restarts uint64
-	Since                time.Time
+	// processes of finite sources that took the place of a failed one, Planned
+	// those of all sources that replaced one before it took too much.
+	Reconnects, Restarts, Planned uint64
+	Since                         time.Time
 	// FPS is the source's own frame rate and Total the number of frames it says
 	// it has (an estimate for videos); 0 when unknown.
 	FPS   float64
@@ -188,6 +199,8 @@ func (c Config) Validate() error {
 	bad(!slices.Contains(decoders, d.Decode), "decode: must be one of %s (got %q)", strings.Join(decoders, ", "), d.Decode)
 	bad(d.DecoderThreads < 0 || d.DecoderThreads > 64, "decoder_threads: must be 0 to 64 (got %d)", d.DecoderThreads)
 	bad(d.Slots < 2 || d.Slots > ring.MaxSlots, "slots: must be 2 to %d (got %d)", ring.MaxSlots, d.Slots)
+	bad(d.Memory != 0 && d.Memory < MinMemory, "memory: must be 0 or at least %d MiB (got %d bytes)", MinMemory>>20, d.Memory)
+	bad(d.CPU != 0 && !(d.CPU >= MinCPU && d.CPU <= MaxCPU), "cpu: must be 0 or %v to %v (got %v)", MinCPU, MaxCPU, d.CPU)
 	bad(d.MaxAttempts < 0, "max_attempts: must not be negative (got %d)", d.MaxAttempts)
 	bad(d.MinBackoff < 0 || d.MaxBackoff < d.MinBackoff, "backoff: must be 0 < min <= max (got %v, %v)", d.MinBackoff, d.MaxBackoff)
 	bad(d.OpenTimeout < 0 || d.FirstFrame < 0 || d.Silence < 0, "timeouts: must not be negative")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/vedette-io/vedette/internal/cv"
 )
@@ -21,10 +22,14 @@ func (s *session) diagnose(why, exit error) (error, bool) {
 		}
 		return why, false
 	}
+	if s.fail == nil && s.stderr.ranOut() {
+		limit := s.job.memoryLimit(s.meter.pixels)
+		return src.fail(ErrMemory, fmt.Sprintf("its limit is %d MiB: %s", limit>>20, s.stderr.lastWords(exit))), false
+	}
 	if s.fail == nil {
 		return src.fail(ErrCrashed, s.stderr.lastWords(exit)), false
 	}
-	text := s.fail.Text
+	text := src.Redact(s.fail.Text) // of a child that decodes what strangers send
 	switch s.fail.Code {
 	case failSpace:
 		return src.fail(ErrCapture, text), true
@@ -53,6 +58,9 @@ func (s *session) openError(text string) (error, bool) {
 		return src.fail(ErrNoDevice, "it "+text), false
 	case GStreamer:
 		return src.fail(ErrCapture, "the pipeline cannot be started; try it with gst-launch-1.0"), false
+	}
+	if took := time.Duration(s.fail.Millis * float64(time.Millisecond)); took >= s.job.Stall*9/10 {
+		return src.fail(ErrNoFrames, "it stopped answering while the stream was being opened"), false
 	}
 	return src.fail(ErrNoFrames, "it answers, but FFmpeg cannot open the stream"), false
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -46,6 +47,7 @@ func captureOptions(j *job, codec string) string {
 		add("rtsp_transport", j.Transport)
 	}
 	if j.Kind == RTSP || j.Kind == HTTP {
+		add("timeout", strconv.FormatInt(j.Stall.Microseconds(), 10)) // without a byte
 		if !j.Every {
 			add("fflags", "nobuffer")
 		}

@@ -17,6 +17,7 @@ var (
 	ErrNoStream    = errors.New("the camera has no such stream")
 	ErrNoFrames    = errors.New("the source sends no pictures")
 	ErrCrashed     = errors.New("the capture process crashed")
+	ErrMemory      = errors.New("the capture process took too much memory")
 	ErrCannotStart = errors.New("the capture process cannot be started")
 	ErrCapture     = errors.New("the source cannot be captured")
 )

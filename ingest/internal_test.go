@@ -1,13 +1,8 @@
 package ingest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -185,45 +180,6 @@ func FuzzParameters(f *testing.F) {
 	})
 }
 
-func TestStderrRelay(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	s := newStderrRelay(r, slog.New(slog.NewTextHandler(&log, nil)), Redact)
-	go s.run()
-	if _, err := io.WriteString(w, "cannot open rtsp://u:geheim@host/x\n"+strings.Repeat("noise\n", 1000)+
-		strings.Repeat("x", 100_000)+"\npanic: boom\n\xff\xfe broken"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s.wait()
-	if n := strings.Count(log.String(), "\n"); n > 3*stderrBurst {
-		t.Errorf("%d lines were logged", n)
-	}
-	if strings.Contains(log.String(), "geheim") || !strings.Contains(log.String(), "rtsp://***@host/x") {
-		t.Error("the password was logged, or nothing")
-	}
-	if got := s.lastWords(nil); !strings.Contains(got, "panic: boom") {
-		t.Errorf("last words: %s", got)
-	}
-}
-
-func TestReadLine(t *testing.T) {
-	r := bufio.NewReaderSize(strings.NewReader(strings.Repeat("x", 50_000)+"\nnext\nlast"), 4096)
-	for _, want := range []int{stderrLine, 4, 4} {
-		if line, err := readLine(r); len(line) != want || err != nil {
-			t.Errorf("%d bytes, %v, want %d", len(line), err, want)
-		}
-	}
-	if _, err := readLine(r); !errors.Is(err, io.EOF) {
-		t.Errorf("%v, want EOF", err)
-	}
-}
-
 // What reaches the child's environment is a short list.
 func TestChildEnviron(t *testing.T) {
 	c := &Camera{}
@@ -242,9 +198,9 @@ func TestCaptureOptions(t *testing.T) {
 	}{
 		{job{Kind: File}, "", ""},
 		{job{Kind: File}, "h264_cuvid", "video_codec;h264_cuvid"},
-		{job{Kind: RTSP, Transport: "tcp"}, "", "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|analyzeduration;500000|probesize;500000"},
-		{job{Kind: RTSP, Transport: "udp", Every: true, Patient: true}, "", "rtsp_transport;udp|flags;low_delay"},
-		{job{Kind: HTTP, Patient: true}, "", "fflags;nobuffer|flags;low_delay"},
+		{job{Kind: RTSP, Transport: "tcp", Stall: 2 * time.Second}, "", "rtsp_transport;tcp|timeout;2000000|fflags;nobuffer|flags;low_delay|analyzeduration;500000|probesize;500000"},
+		{job{Kind: RTSP, Transport: "udp", Every: true, Patient: true, Stall: time.Second}, "", "rtsp_transport;udp|timeout;1000000|flags;low_delay"},
+		{job{Kind: HTTP, Patient: true, Stall: time.Second}, "", "timeout;1000000|fflags;nobuffer|flags;low_delay"},
 	} {
 		if got := captureOptions(&tc.job, tc.codec); got != tc.want {
 			t.Errorf("%+v: %s, want %s", tc.job, got, tc.want)

@@ -6,11 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,31 +16,36 @@ import (
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/testcam"
 	"github.com/vedette-io/vedette/internal/testcam/barcode"
+	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
 
-const testFPS = 20
+// What the test cameras send: a key frame every half second.
+const (
+	testFPS = 20
+	testGOP = testFPS / 2
+)
 
+// testClip is longer than any test.
+var testClip = sync.OnceValues(func() (*clip.Clip, error) {
+	return clip.Encode(context.Background(), clip.Spec{Width: 320, Height: 180, FPS: testFPS, Frames: 90 * testFPS, GOP: testGOP, Kbps: 2000})
+})
+
+// rtsp starts a camera that shows the numbers of its pictures.
 func rtsp(t *testing.T, opts testcam.Options) *testcam.Camera {
 	t.Helper()
 	if opts.Clip == nil && opts.Live == nil {
-		opts.Clip = encode(t, 320, 180, 200)
+		var err error
+		if opts.Clip, err = testClip(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	cam, err := testcam.New(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cam.Close)
-	return cam
+	return camtest.RTSP(t, opts)
 }
 
 func encode(t *testing.T, w, h, frames int) *clip.Clip {
 	t.Helper()
-	c, err := clip.Encode(t.Context(), clip.Spec{Width: w, Height: h, FPS: testFPS, Frames: frames, GOP: testFPS / 2, Kbps: 2000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return camtest.Clip(t, clip.Spec{Width: w, Height: h, FPS: testFPS, Frames: frames, GOP: testGOP, Kbps: 2000})
 }
 
 // numbers notes the numbers that the pictures show.
@@ -80,11 +83,7 @@ func watchNumbers(c *camera) *numbers {
 func (c *camera) phases() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var b strings.Builder
-	for _, s := range c.states {
-		fmt.Fprintf(&b, "%s(%s) ", s.Phase, s.Reason)
-	}
-	return b.String()
+	return phasesOf(c.states)
 }
 
 func (c *camera) lastPhase() ingest.Phase {
@@ -186,53 +185,6 @@ func TestRTSPSampledAndGaps(t *testing.T) {
 	_ = c.stop()
 }
 
-// What goes wrong in a camera is noticed, and over when it is over.
-func TestRTSPFaults(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		spoil, heal func(*testcam.Camera) error
-		reason      string
-		notice      time.Duration
-	}{
-		"killed": {func(c *testcam.Camera) error { c.Kill(); return nil }, (*testcam.Camera).Restart, "refused", 3 * time.Second},
-		"frozen": {func(c *testcam.Camera) error { c.Freeze(); return nil },
-			func(c *testcam.Camera) error { c.Resume(); return nil }, "nothing came in time", 3 * time.Second},
-		"silent": {(*testcam.Camera).NeverAnswer, (*testcam.Camera).Restart, "does not answer", 3 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			cam := rtsp(t, testcam.Options{})
-			c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
-			c.start()
-			defer func() { _ = c.stop() }()
-			c.await("pictures", func() bool { return len(c.frames) > 5 })
-			began := time.Now()
-			if err := tc.spoil(cam); err != nil {
-				t.Fatal(err)
-			}
-			c.await("offline", func() bool { return c.lastPhase() == ingest.Offline })
-			// The margins are for busy machines; the log has the figures.
-			if took := time.Since(began); took > tc.notice+3*time.Second {
-				t.Errorf("noticed after %v, want %v", took, tc.notice)
-			}
-			c.await("the reason", func() bool { return strings.Contains(c.states[len(c.states)-1].Reason, tc.reason) })
-			began = time.Now()
-			if err := tc.heal(cam); err != nil {
-				t.Fatal(err)
-			}
-			c.await("online", func() bool { return c.lastPhase() == ingest.Online })
-			took := time.Since(began)
-			t.Logf("back after %v", took)
-			if took > 10*time.Second { // want 2 s and half a second to a key frame
-				t.Errorf("back after %v", took)
-			}
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.checkEpochs(2)
-		})
-	}
-}
-
 // Damage in the stream costs pictures, not the connection for good.
 func TestRTSPGarbage(t *testing.T) {
 	t.Parallel()
@@ -278,52 +230,6 @@ func TestRTSPResolutionChange(t *testing.T) {
 	c.checkNumbers(len(c.frames))
 }
 
-// A password must not show anywhere, right or wrong.
-func TestRTSPSecrets(t *testing.T) {
-	t.Parallel()
-	cam := rtsp(t, testcam.Options{User: "viewer", Password: "s3cr3t-Pa55"})
-	t.Run("right", func(t *testing.T) {
-		c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
-		c.start()
-		c.await("pictures", func() bool { return len(c.frames) > 3 })
-		c.mu.Lock()
-		pid := c.child()
-		c.mu.Unlock()
-		for _, file := range []string{"cmdline", "environ"} {
-			b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + file)
-			if err != nil || len(b) == 0 {
-				t.Fatal(file, err)
-			}
-			noSecret(t, "s3cr3t-Pa55", file, string(b))
-		}
-		_ = syscall.Kill(pid, syscall.SIGABRT)
-		c.await("a crash", func() bool { return c.lastPhase() == ingest.Offline })
-		_ = c.stop()
-		noSecret(t, "s3cr3t-Pa55", "log and states", c.log.String()+c.phases()+fmt.Sprintf("%+v", c.frames))
-	})
-	t.Run("wrong", func(t *testing.T) {
-		c := newCamera(t, ingest.Config{MaxAttempts: 1, Source: source(t, cam.URLFor("viewer", "wr0ng-Pa55"))})
-		err := c.run()
-		if !errors.Is(err, ingest.ErrAuth) {
-			t.Fatalf("got %v, want ErrAuth", err)
-		}
-		noSecret(t, "wr0ng-Pa55", "error, log and states", err.Error()+c.log.String()+c.phases())
-	})
-	t.Run("none", func(t *testing.T) {
-		c := newCamera(t, ingest.Config{MaxAttempts: 1, Source: source(t, cam.URLFor("", ""))})
-		if err := c.run(); !errors.Is(err, ingest.ErrAuth) || !strings.Contains(err.Error(), "the URL has none") {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
-func noSecret(t *testing.T, secret, where, text string) {
-	t.Helper()
-	if strings.Contains(text, secret) {
-		t.Errorf("the password shows in %s: %s", where, text)
-	}
-}
-
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	hole, err := testcam.NewBlackHole()
@@ -344,7 +250,7 @@ func TestUnreachable(t *testing.T) {
 			if !errors.Is(err, ingest.ErrUnreachable) || !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("got %v, want %q", err, tc.text)
 			}
-			noSecret(t, "hidden", "error, log and states", fmt.Sprint(err)+c.log.String()+c.phases())
+			noSecret(t, "error, log and states", fmt.Sprint(err)+c.everything(), "hidden")
 		})
 	}
 }
@@ -368,5 +274,5 @@ func TestMJPEG(t *testing.T) {
 	c.await("online", func() bool { return c.lastPhase() == ingest.Online })
 	_ = c.stop()
 	c.checkEpochs(2)
-	noSecret(t, "s3cr3t", "log", c.log.String()+c.phases())
+	noSecret(t, "log and states", c.everything(), "s3cr3t")
 }

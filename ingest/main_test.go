@@ -1,17 +1,13 @@
 package ingest_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,11 +18,13 @@ import (
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/ring"
 	"github.com/vedette-io/vedette/internal/testcam/barcode"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // TestMain lets the test binary be its own capture child.
 func TestMain(m *testing.M) {
 	if ingest.IsChild() {
+		makeTrouble(os.Getenv(troubleEnv))
 		os.Exit(ingest.ChildMain())
 	}
 	if os.Getenv(parentEnv) != "" {
@@ -53,7 +51,7 @@ type recorder struct {
 	lost   int
 	hold   []func()
 	rd     ring.Reader
-	signal chan struct{}
+	signal testkit.Signal
 	cmds   []*exec.Cmd
 	// command replaces the n-th child, from 0, by another command if not nil.
 	command func(n int) *exec.Cmd
@@ -101,7 +99,7 @@ func (r *recorder) Frame(_ context.Context, f *vedette.Frame, release func()) er
 	} else {
 		release()
 	}
-	r.wake()
+	r.signal.Wake()
 	return nil
 }
 
@@ -109,33 +107,13 @@ func (r *recorder) State(_ context.Context, s ingest.State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.states = append(r.states, s)
-	r.wake()
-}
-
-func (r *recorder) wake() {
-	select {
-	case r.signal <- struct{}{}:
-	default:
-	}
+	r.signal.Wake()
 }
 
 // await waits until the recorder has seen something.
 func (r *recorder) await(what string, seen func() bool) {
 	r.t.Helper()
-	deadline := time.After(30 * time.Second)
-	for {
-		r.mu.Lock()
-		ok := seen()
-		r.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-r.signal:
-		case <-deadline:
-			r.t.Fatalf("timed out waiting for %s", what)
-		}
-	}
+	r.signal.Await(r.t, &r.mu, 30*time.Second, what, seen)
 }
 
 // pictures are the frames without the end notice.
@@ -219,7 +197,7 @@ func (r *recorder) readsItsNumber(f *vedette.Frame, pix []byte) {
 type camera struct {
 	*ingest.Camera
 	*recorder
-	log    *syncBuffer
+	log    *testkit.Log
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -229,22 +207,26 @@ func newCamera(t *testing.T, cfg ingest.Config) *camera {
 	if cfg.ID == "" {
 		cfg.ID = "cam"
 	}
-	rec := &recorder{t: t, signal: make(chan struct{}, 1)}
-	log := new(syncBuffer)
+	rec := &recorder{t: t, signal: testkit.NewSignal()}
+	log := new(testkit.Log)
 	c, err := ingest.New(cfg, ingest.Deps{Output: rec, Command: rec.newCommand, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
+	cam := &camera{Camera: c, recorder: rec, log: log, done: make(chan error, 1)}
 	t.Cleanup(func() {
-		if err := errors.Join(c.Close(), rec.rd.Close()); err != nil {
+		if err := cam.close(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
 			t.Logf("log:\n%s", log)
 		}
 	})
-	return &camera{Camera: c, recorder: rec, log: log, done: make(chan error, 1)}
+	return cam
 }
+
+// close frees the rings; it may be called again.
+func (c *camera) close() error { return errors.Join(c.Camera.Close(), c.rd.Close()) }
 
 // run runs a finite camera to its end.
 func (c *camera) run() error {
@@ -278,51 +260,4 @@ func source(t *testing.T, text string) ingest.Source {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// children lists the processes that this one has started.
-func children(t *testing.T) []int {
-	t.Helper()
-	files, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pids []int
-	for _, f := range files {
-		b, _ := os.ReadFile(f) // a thread may be gone
-		for word := range strings.FieldsSeq(string(b)) {
-			pid, err := strconv.Atoi(word)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-func openFDs(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

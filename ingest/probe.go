@@ -17,42 +17,107 @@ import (
 	"time"
 )
 
-// A probe asks a camera whether it would serve its stream, at the cost of one
-// request and without a process. It is how a lost camera is noticed to be back
-// within a second, also after hours, and how a wrong password is told from a
-// dead camera, which OpenCV does not.
+// A probe asks a camera whether it would serve its stream, at the cost of two
+// requests and without a process. It is how a camera that accepts connections
+// and never answers is found out before a process waits for it, how a lost one
+// is noticed to be back within a second, also after hours, and how a wrong
+// password is told from a dead camera, which OpenCV does not.
 //
 // Only a clear refusal counts. What a probe does not understand it leaves to
 // FFmpeg.
 
-// probeTimeout is for the first question, quickProbe for those while a camera
-// is away, of which every fourth takes its time, for slow networks.
+// firstProbe is how long a camera may take to give any answer before it is
+// told to be away, quickProbe the same for one that is; beside those, one that
+// takes its time goes on for slow networks. slowAnswer is for what a camera may
+// have to think about (DESCRIBE starts the encoder of some).
 const (
-	probeTimeout = 4 * time.Second
-	quickProbe   = time.Second
+	firstProbe = 2 * time.Second
+	quickProbe = time.Second
+	slowAnswer = 2 * time.Second
 )
 
+// probe returns why the camera would not serve its stream, if it does not
+// answer within limit or refuses.
 func (c *Camera) probe(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	switch c.cfg.Source.kind {
 	case RTSP:
-		return c.cfg.Source.probeRTSP(ctx)
+		return c.cfg.Source.probeRTSP(ctx, limit)
 	case HTTP:
-		return c.cfg.Source.probeHTTP(ctx)
+		return c.cfg.Source.probeHTTP(ctx, limit)
 	case Device:
 		return c.cfg.Source.findDevice()
 	}
 	return nil
 }
 
-func (s Source) probeRTSP(ctx context.Context) error {
+// probeRTSP asks for the server's OPTIONS, to which any answer is one, and
+// then for the stream. FFmpeg asks the same two.
+func (s Source) probeRTSP(ctx context.Context, limit time.Duration) error {
 	u, err := url.Parse(s.location)
 	if err != nil {
 		return s.fail(ErrBadSource, "not a valid URL")
 	}
+	ctx, cancel := context.WithTimeout(ctx, limit+slowAnswer)
+	defer cancel()
+	quick, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn, err := dialRTSP(quick, u)
+	if err != nil {
+		return s.unreachable(err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	bare := *u
+	bare.User = nil
+	until(quick, conn)
+	if _, err := conn.ask("OPTIONS", bare.String(), ""); err != nil {
+		return s.noAnswer(err)
+	}
+	until(ctx, conn)
+	answer, err := conn.ask("DESCRIBE", bare.String(), "")
+	if err == nil && answer.status == http.StatusUnauthorized {
+		if u.User == nil {
+			return s.fail(ErrAuth, "it asks for both, and the URL has none")
+		}
+		password, _ := u.User.Password()
+		login, ok := authorize(answer.challenges, "DESCRIBE", bare.String(), u.User.Username(), password)
+		if !ok {
+			return nil
+		}
+		answer, err = conn.ask("DESCRIBE", bare.String(), login)
+	}
+	if err != nil {
+		return nil // it is alive, and slow or odd
+	}
+	return s.judge(answer.status)
+}
+
+// until gives conn the time that ctx leaves. It fails on a closed connection
+// only, as will its use.
+func until(ctx context.Context, conn net.Conn) {
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	if ctx.Err() != nil { // what ended it may have come before
+		_ = conn.SetDeadline(time.Unix(1, 0))
+	}
+}
+
+// rtspConn is a connection to ask questions on.
+type rtspConn struct {
+	net.Conn
+	r     *textproto.Reader
+	asked int
+}
+
+type rtspAnswer struct {
+	status     int
+	challenges []string
+}
+
+func dialRTSP(ctx context.Context, u *url.URL) (*rtspConn, error) {
 	port := "554"
-	if u.Scheme == "rtsps" {
+	if strings.EqualFold(u.Scheme, "rtsps") {
 		port = "322"
 	}
 	if u.Port() != "" {
@@ -60,67 +125,57 @@ func (s Source) probeRTSP(ctx context.Context) error {
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
-		return s.unreachable(err)
+		return nil, err
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if u.Scheme == "rtsps" {
+	if strings.EqualFold(u.Scheme, "rtsps") {
 		// FFmpeg does not check certificates either; cameras sign their own.
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: u.Hostname()})
 	}
-	user := u.User
-	bare := *u
-	bare.User = nil
-	status, challenges, err := describe(conn, 1, bare.String(), "")
-	if err == nil && status == http.StatusUnauthorized {
-		if user == nil {
-			return s.fail(ErrAuth, "it asks for both, and the URL has none")
-		}
-		password, _ := user.Password()
-		answer, ok := authorize(challenges, "DESCRIBE", bare.String(), user.Username(), password)
-		if !ok {
-			return nil
-		}
-		status, _, err = describe(conn, 2, bare.String(), answer)
-	}
-	if err != nil {
-		return s.noAnswer(err)
-	}
-	return s.judge(status)
+	const maxAnswer = 256 << 10
+	return &rtspConn{Conn: conn, r: textproto.NewReader(bufio.NewReader(io.LimitReader(conn, maxAnswer)))}, nil
 }
 
-// describe sends one request and returns the answer's status and challenges.
-func describe(conn net.Conn, seq int, uri, authorization string) (int, []string, error) {
-	req := "DESCRIBE " + uri + " RTSP/1.0\r\nCSeq: " + strconv.Itoa(seq) + "\r\nAccept: application/sdp\r\nUser-Agent: vedette\r\n"
+// ask sends one request and returns the answer.
+func (c *rtspConn) ask(method, uri, authorization string) (rtspAnswer, error) {
+	c.asked++
+	req := method + " " + uri + " RTSP/1.0\r\nCSeq: " + strconv.Itoa(c.asked) + "\r\nUser-Agent: vedette\r\n"
+	if method == "DESCRIBE" {
+		req += "Accept: application/sdp\r\n"
+	}
 	if authorization != "" {
 		req += "Authorization: " + authorization + "\r\n"
 	}
-	if _, err := io.WriteString(conn, req+"\r\n"); err != nil {
-		return 0, nil, err
+	if _, err := io.WriteString(c, req+"\r\n"); err != nil {
+		return rtspAnswer{}, err
 	}
-	const maxHeader = 64 << 10
-	r := textproto.NewReader(bufio.NewReader(io.LimitReader(conn, maxHeader)))
-	line, err := r.ReadLine()
+	line, err := c.r.ReadLine()
 	if err != nil {
-		return 0, nil, err
+		return rtspAnswer{}, err
 	}
 	_, rest, _ := strings.Cut(line, " ")
 	code, _, _ := strings.Cut(rest, " ")
 	status, err := strconv.Atoi(code)
 	if err != nil || !strings.HasPrefix(line, "RTSP/") {
-		return 0, nil, errNotUnderstood
+		return rtspAnswer{}, errNotUnderstood
 	}
-	header, err := r.ReadMIMEHeader()
+	header, err := c.r.ReadMIMEHeader()
 	if err != nil {
-		return 0, nil, errNotUnderstood
+		return rtspAnswer{}, errNotUnderstood
 	}
-	return status, header.Values("Www-Authenticate"), nil
+	if n, err := strconv.ParseInt(header.Get("Content-Length"), 10, 32); err == nil && n > 0 {
+		if _, err := io.CopyN(io.Discard, c.r.R, n); err != nil {
+			return rtspAnswer{}, errNotUnderstood
+		}
+	}
+	return rtspAnswer{status: status, challenges: header.Values("Www-Authenticate")}, nil
 }
 
 var errNotUnderstood = errors.New("answer not understood")
 
-func (s Source) probeHTTP(ctx context.Context) error {
+// probeHTTP asks for the stream; its header is the answer.
+func (s Source) probeHTTP(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // as FFmpeg
 	defer transport.CloseIdleConnections()
@@ -166,6 +221,9 @@ func (s Source) judge(status int) error {
 	case http.StatusNotFound:
 		return s.fail(ErrNoStream, "check the path of the URL")
 	}
+	if status >= http.StatusInternalServerError { // as many do while they start
+		return s.fail(ErrUnreachable, fmt.Sprintf("it answers that it cannot serve the stream now (status %d)", status))
+	}
 	return nil
 }
 
@@ -191,7 +249,7 @@ func (s Source) unreachable(err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return s.fail(ErrUnreachable, "connection refused")
 	case errors.As(err, &dns):
-		return s.fail(ErrUnreachable, fmt.Sprintf("the host name %q cannot be resolved", dns.Name))
+		return s.fail(ErrUnreachable, fmt.Sprintf("the host name %q cannot be resolved", redactor{}.authority(dns.Name)))
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return s.fail(ErrUnreachable, "no answer from the network")
 	}
@@ -199,7 +257,7 @@ func (s Source) unreachable(err error) error {
 	if errors.As(err, &errno) {
 		return s.fail(ErrUnreachable, errno.Error())
 	}
-	return s.fail(ErrUnreachable, err.Error())
+	return s.fail(ErrUnreachable, s.Redact(err.Error()))
 }
 
 func isTimeout(err error) bool {

@@ -54,10 +54,18 @@ func openReader(j *job) (reader, error) {
 // video is a file, stream or device.
 type video struct {
 	*cv.Capture
-	live     bool
-	patience time.Duration // a grab that took longer has timed out
-	pts      float64
-	step     float64 // between the last two frames
+	live bool
+	// patience is how long a grab may take that fails and is tried again; what
+	// took longer has timed out.
+	patience time.Duration
+	stall    time.Duration
+	network  bool // FFmpeg gives up the connection after stall without a byte
+	started  bool
+	// over says that it has: what FFmpeg gave then is the picture it had held
+	// back, and there will be no more.
+	over bool
+	pts  float64
+	step float64 // between the last two frames
 }
 
 // openVideo opens a capture, with the first of the decoders asked for by name
@@ -76,10 +84,15 @@ func openVideo(j *job, location string, backend cv.Backend) (*video, error) {
 		var c *cv.Capture
 		c, err = cv.OpenCapture(location, cv.CaptureOptions{
 			Backend: backend, Acceleration: j.Acceleration,
-			OpenTimeout: j.OpenTimeout, ReadTimeout: j.ReadTimeout,
+			OpenTimeout: j.OpenTimeout,
+			// It counts from one frame to the next, also to the first one, which
+			// may be long in coming. Silence is noticed by FFmpeg (the option
+			// timeout, see captureOptions) and by the parent.
+			ReadTimeout: max(j.FirstFrame, j.Stall),
 		})
 		if err == nil {
-			return &video{Capture: c, live: j.Live, patience: j.ReadTimeout / 2}, nil
+			return &video{Capture: c, live: j.Live, patience: j.FirstFrame, stall: j.Stall,
+				network: j.Kind == RTSP || j.Kind == HTTP}, nil
 		}
 	}
 	return nil, err
@@ -91,6 +104,9 @@ func openVideo(j *job, location string, backend cv.Backend) (*video, error) {
 const grabTries = 50
 
 func (v *video) next() error {
+	if v.over {
+		return cv.ErrNoFrame
+	}
 	began := time.Now()
 	err := v.Grab()
 	for n := 1; n < grabTries && errors.Is(err, cv.ErrNoFrame) && time.Since(began) < v.patience; n++ {
@@ -102,6 +118,8 @@ func (v *video) next() error {
 	if err != nil {
 		return err
 	}
+	v.over = v.network && v.started && time.Since(began) >= v.stall
+	v.started, v.patience = true, v.stall/2
 	pts := v.PTSMillis()
 	switch {
 	case pts > v.pts:

@@ -1,36 +1,29 @@
 package ingest
 
 import (
-	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 )
 
 // mask stands for a secret.
 const mask = "***"
 
-// minSecret is the shortest text that is masked wherever it occurs: shorter
-// ones would blank out half of every message. In their URL they are masked
-// whatever their length.
-const minSecret = 3
-
 var (
-	urlPattern = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>]*`)
-	keyPattern = regexp.MustCompile(`(?i)([\w-]*(?:pass|pwd|user-pw|user-id|token|secret|api_?key|authorization|signature)[\w-]*\s*[=:]\s*)` +
-		`("[^"]*"|'[^']*'|(?:basic |digest |bearer )?[^\s"']+)`)
+	urlPattern = regexp.MustCompile(`["'<]?[a-zA-Z][a-zA-Z0-9+.-]*://\S*`)
+	keyPattern = regexp.MustCompile(`(?i)([\w-]*(?:pass|pwd|user-pw|user-id|proxy-pw|proxy-id|token|secret|api_?key|signature)[\w-]*\s*[=:]\s*)` +
+		`("[^"]*"|'[^']*'|(?:basic |digest |bearer )?\S+)`)
+	// The whole answer to a challenge is a secret, of many words.
+	loginPattern = regexp.MustCompile(`(?i)(authorization\s*[=:]\s*)([^\r\n]+)`)
 )
 
-// plainKeys are the query parameters whose values are worth reading in a log
-// and are no secrets.
-var plainKeys = []string{"channel", "subtype", "stream", "profile", "width", "height", "fps", "frames",
-	"seed", "speed", "resolution", "codec", "transport", "camera"}
-
-// Redact masks what may be a secret in text: in URLs the user part, values of
-// the query, and parts of the path that hold a token or a key=value; elsewhere
-// the value behind words like password. It errs on the side of masking.
+// Redact masks what may be a secret in text: in URLs everything but what is
+// known to be harmless (scheme, host, port, and words like stream1 or
+// channel=1), elsewhere what stands behind words like password. It errs on the
+// side of masking. A path of a local file is no secret.
 func Redact(text string) string {
-	text = urlPattern.ReplaceAllStringFunc(text, redactURL)
+	var r redactor
+	text = urlPattern.ReplaceAllStringFunc(text, r.urlInText)
+	text = loginPattern.ReplaceAllString(text, "${1}"+mask)
 	return keyPattern.ReplaceAllStringFunc(text, func(found string) string {
 		m := keyPattern.FindStringSubmatch(found)
 		if strings.HasPrefix(m[2], mask) {
@@ -40,151 +33,151 @@ func Redact(text string) string {
 	})
 }
 
-// redactURL masks the secrets of one URL. It does not parse by the book: a
-// password with '/' or '#' in it is no valid URL, and must not survive.
-func redactURL(raw string) string {
+// redactor masks secrets and, if asked to, notes them: what is masked in a
+// source is what must not appear in other texts either.
+type redactor struct {
+	note func(secret string)
+}
+
+func (r redactor) mask(secret string) string {
+	if r.note != nil && secret != mask {
+		r.note(secret)
+	}
+	return mask
+}
+
+// urlInText masks an URL in running text. In quotes it ends with them, else
+// with white space: quotes are allowed in URLs.
+func (r redactor) urlInText(found string) string {
+	open, rest := "", ""
+	if i := strings.IndexByte(`"'<`, found[0]); i >= 0 {
+		open, found = found[:1], found[1:]
+		if end := strings.IndexByte(found, `"'>`[i]); end >= 0 {
+			found, rest = found[:end], found[end:]
+		}
+	}
+	// Punctuation of the sentence around it, if it is not too much for that.
+	bare := strings.TrimRight(found, `:,;.)]>'"`)
+	if len(found)-len(bare) > 2 {
+		bare = found
+	}
+	return open + r.url(bare) + found[len(bare):] + r.text(rest)
+}
+
+// text masks what follows an URL without white space.
+func (r redactor) text(s string) string { return urlPattern.ReplaceAllStringFunc(s, r.urlInText) }
+
+// url masks the secrets of one URL. A password with '/', '?' or '#' in it makes
+// no valid URL, and must not survive: where it is not certain what is the
+// host, nothing is shown.
+func (r redactor) url(raw string) string {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
+		return r.mask(raw)
+	}
+	if strings.EqualFold(scheme, "file") && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "localhost/")) {
 		return raw
 	}
-	user := ""
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		user, rest = mask+"@", rest[at+1:]
+	if !harmlessScheme(scheme) {
+		scheme = r.mask(scheme)
 	}
-	rest, fragment, hasFragment := strings.Cut(rest, "#")
-	rest, query, hasQuery := strings.Cut(rest, "?")
-	host, path, hasPath := strings.Cut(rest, "/")
-	out := scheme + "://" + user + host
-	if hasPath {
-		out += "/" + redactPath(path)
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
 	}
+	authority, tail := rest[:end], rest[end:]
+	if strings.Contains(tail, "@") {
+		r.pieces(rest)
+		return scheme + "://" + mask
+	}
+	tail, fragment, hasFragment := strings.Cut(tail, "#")
+	path, query, hasQuery := strings.Cut(tail, "?")
+	out := scheme + "://" + r.authority(authority) + r.path(path)
 	if hasQuery {
-		out += "?" + redactQuery(query)
+		out += "?" + r.query(query)
 	}
 	if hasFragment && fragment != "" {
-		out += "#" + mask
+		out += "#" + r.mask(fragment)
 	}
 	return out
 }
 
-func redactPath(path string) string {
+// pieces notes all parts of an URL that cannot be taken apart for certain.
+func (r redactor) pieces(s string) {
+	r.mask(s)
+	for at := range strings.SplitSeq(s, "@") {
+		r.mask(at)
+	}
+	for p := range strings.FieldsFuncSeq(s, func(c rune) bool { return strings.ContainsRune("/?#&=@:", c) }) {
+		if !harmless(p) {
+			r.mask(p)
+		}
+	}
+}
+
+func (r redactor) authority(s string) string {
+	user := ""
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		user = r.mask(s[:at]) + "@"
+		for p := range strings.SplitSeq(s[:at], ":") {
+			r.mask(p)
+		}
+		if _, password, ok := strings.Cut(s[:at], ":"); ok {
+			r.mask(password)
+		}
+		s = s[at+1:]
+	}
+	if s != "" && !hostPattern.MatchString(s) {
+		s = r.mask(s)
+	}
+	return user + s
+}
+
+// hostPattern is a host as cameras have them, and perhaps a port.
+var hostPattern = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\])(:[0-9]{1,5})?$`)
+
+func (r redactor) path(path string) string {
 	parts := strings.Split(path, "/")
 	for i, p := range parts {
-		if secretSegment(p) {
-			parts[i] = mask
+		if p == "" || harmless(p) {
+			continue
 		}
+		parts[i] = r.mask(p)
+		r.assignments(p)
 	}
 	return strings.Join(parts, "/")
 }
 
-// secretSegment reports whether a part of a path may be a secret: key=value
-// forms of some cameras, and long tokens, which others use instead of a
-// password.
-func secretSegment(p string) bool {
-	if strings.ContainsAny(p, "=&:;%") {
-		return true
+// assignments notes the values in forms such as
+// user=admin_password=geheim_channel=1 of some cameras' paths.
+func (r redactor) assignments(segment string) {
+	if !strings.Contains(segment, "=") {
+		return
 	}
-	return len(p) >= 16 && strings.ContainsAny(p, "0123456789") &&
-		strings.ContainsAny(strings.ToLower(p), "abcdefghijklmnopqrstuvwxyz")
+	for kv := range strings.FieldsFuncSeq(segment, func(c rune) bool { return c == '&' || c == '_' || c == ';' }) {
+		if key, v, ok := strings.Cut(kv, "="); ok && !isIn(plainKeys, key) {
+			r.mask(v)
+		}
+	}
 }
 
-func redactQuery(query string) string {
+func (r redactor) query(query string) string {
 	parts := strings.Split(query, "&")
 	for i, p := range parts {
 		key, value, ok := strings.Cut(p, "=")
 		switch {
+		case p == "" || !ok && harmless(p):
+			continue
 		case !ok:
-			parts[i] = mask
-		case !plainParameter(key, value):
-			parts[i] = mask + "=" + mask
-			if isWord(key) {
-				parts[i] = key + "=" + mask
-			}
+			parts[i] = r.mask(p)
+			continue
+		case !isIn(plainKeys, key) && !isIn(secretKeys, key):
+			key = r.mask(key)
 		}
+		if value != "" && !(isIn(plainKeys, key) && harmlessValue(value)) {
+			value = r.mask(value)
+		}
+		parts[i] = key + "=" + value
 	}
 	return strings.Join(parts, "&")
-}
-
-func plainParameter(key, value string) bool {
-	return slices.Contains(plainKeys, strings.ToLower(key)) && len(value) <= 16 && isWord(strings.ReplaceAll(value, ".", ""))
-}
-
-// isWord reports whether s is short and plain enough to be a parameter's name.
-func isWord(s string) bool {
-	if s == "" || len(s) > 24 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i] | 0x20
-		if (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '_' && s[i] != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-// secretsOf lists the texts of a source that must not appear anywhere, longest
-// first.
-func secretsOf(raw string) []string {
-	var found []string
-	add := func(s string) {
-		for _, v := range variants(s) {
-			if len(v) >= minSecret && !slices.Contains(found, v) {
-				found = append(found, v)
-			}
-		}
-	}
-	for _, u := range urlPattern.FindAllString(raw, -1) {
-		secretsOfURL(u, add)
-	}
-	if strings.Contains(raw, "://") && !strings.HasPrefix(raw, gstreamerPrefix) {
-		secretsOfURL(raw, add) // the whole text is one URL, whatever is in it
-	}
-	for _, m := range keyPattern.FindAllStringSubmatch(raw, -1) {
-		add(strings.Trim(m[2], `"'`))
-	}
-	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
-	return found
-}
-
-func secretsOfURL(u string, add func(string)) {
-	_, rest, _ := strings.Cut(u, "://")
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		add(rest[:at])
-		if _, password, ok := strings.Cut(rest[:at], ":"); ok {
-			add(password)
-		}
-		rest = rest[at+1:]
-	}
-	rest, fragment, _ := strings.Cut(rest, "#")
-	add(fragment)
-	rest, query, _ := strings.Cut(rest, "?")
-	for p := range strings.SplitSeq(query, "&") {
-		key, value, ok := strings.Cut(p, "=")
-		if !ok {
-			add(key)
-		} else if !plainParameter(key, value) {
-			add(value)
-		}
-	}
-	_, path, _ := strings.Cut(rest, "/")
-	for p := range strings.SplitSeq(path, "/") {
-		if secretSegment(p) {
-			add(p)
-			for kv := range strings.FieldsFuncSeq(p, func(r rune) bool { return r == '&' || r == '_' || r == ';' }) {
-				if _, v, ok := strings.Cut(kv, "="); ok && strings.Contains(strings.ToLower(kv), "pass") {
-					add(v)
-				}
-			}
-		}
-	}
-}
-
-// variants are the forms in which a secret can turn up: as written and
-// percent-decoded.
-func variants(s string) []string {
-	if d, err := url.PathUnescape(s); err == nil && d != s {
-		return []string{s, d}
-	}
-	return []string{s}
 }

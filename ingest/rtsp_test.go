@@ -3,12 +3,8 @@
 package ingest_test
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,28 +15,6 @@ import (
 	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
-
-const (
-	camFPS = 25
-	camGOP = 10
-)
-
-// camClip is longer than any test.
-var camClip = sync.OnceValues(func() (*clip.Clip, error) {
-	return clip.Encode(context.Background(), clip.Spec{Width: 320, Height: 180, FPS: camFPS, Frames: 80 * camFPS, GOP: camGOP})
-})
-
-func rtspCamera(t *testing.T, opts testcam.Options) *testcam.Camera {
-	t.Helper()
-	if opts.Live == nil {
-		c, err := camClip()
-		if err != nil {
-			t.Fatal(err)
-		}
-		opts.Clip = c
-	}
-	return camtest.RTSP(t, opts)
-}
 
 // sight is a frame and what its picture showed.
 type sight struct {
@@ -136,13 +110,13 @@ func checkIdentity(t *testing.T, sights []sight) {
 // A change of resolution loses nothing and mixes nothing up.
 func TestRTSPResolutionIdentity(t *testing.T) {
 	t.Parallel()
-	cam := rtspCamera(t, testcam.Options{})
+	cam := rtsp(t, testcam.Options{})
 	v := newViewer(t, cam.URL(), ingest.Config{})
 	v.watch()
 	checkIdentity(t, v.more(20))
 	for i, size := range [][2]int{{1280, 720}, {176, 144}} {
 		base := (i + 1) << 16
-		other := camtest.Clip(t, clip.Spec{Width: size[0], Height: size[1], FPS: camFPS, Frames: 10 * camFPS, GOP: camGOP, Paint: clip.Numbered(uint32(base))})
+		other := camtest.Clip(t, clip.Spec{Width: size[0], Height: size[1], FPS: testFPS, Frames: 10 * testFPS, GOP: testGOP, Paint: clip.Numbered(uint32(base))})
 		if err := cam.Show(testcam.Video{Clip: other}); err != nil {
 			t.Fatal(err)
 		}
@@ -166,12 +140,12 @@ func TestRTSPResolutionIdentity(t *testing.T) {
 // After damage the pictures are those that their seq says, as before.
 func TestRTSPIdentityAfterDamage(t *testing.T) {
 	for name, spoil := range map[string]func(*testcam.Camera){
-		"packets": func(c *testcam.Camera) { c.Garbage(2 * camFPS) },
-		"slices":  func(c *testcam.Camera) { c.Corrupt(2 * camFPS) },
+		"packets": func(c *testcam.Camera) { c.Garbage(2 * testFPS) },
+		"slices":  func(c *testcam.Camera) { c.Corrupt(2 * testFPS) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cam := rtspCamera(t, testcam.Options{})
+			cam := rtsp(t, testcam.Options{})
 			v := newViewer(t, cam.URL(), ingest.Config{})
 			v.watch()
 			last := v.more(20)[19].number
@@ -179,7 +153,7 @@ func TestRTSPIdentityAfterDamage(t *testing.T) {
 			// A picture of after the damage, on which others follow.
 			v.await("whole pictures", func() bool {
 				n := len(v.sights)
-				return n > 20 && v.sights[n-1].number > last+3*camFPS
+				return n > 20 && v.sights[n-1].number > last+3*testFPS
 			})
 			checkIdentity(t, v.more(20))
 		})
@@ -221,62 +195,4 @@ func rising(t *testing.T, sights []sight) {
 		}
 		last[s.frame.Epoch] = s.number
 	}
-}
-
-// TestRTSPReconnects breaks the connection again and again: 5 times, or 200
-// with VEDETTE_SOAK=1. It must not run beside other tests, as it counts what
-// the process has open.
-func TestRTSPReconnects(t *testing.T) {
-	rounds := 5
-	if os.Getenv("VEDETTE_SOAK") != "" {
-		rounds = 200
-	}
-	cam := rtspCamera(t, testcam.Options{})
-	v := newViewer(t, cam.URL(), ingest.Config{MinBackoff: 50 * time.Millisecond, MaxBackoff: 100 * time.Millisecond})
-	v.watch()
-	epoch := v.more(1)[0].frame.Epoch
-	reconnect := func() {
-		if err := cam.Restart(); err != nil {
-			t.Fatal(err)
-		}
-		epoch = v.fresh(epoch).frame.Epoch
-	}
-	reconnect()
-	reconnect()
-	before := usage(t)
-	for range rounds {
-		reconnect()
-	}
-	after := usage(t)
-	t.Logf("after %d reconnects: %+v, before %+v", rounds, after, before)
-	if after.files > before.files+3 || after.goroutines > before.goroutines+5 || after.children > before.children {
-		t.Errorf("after %d reconnects: %+v, before %+v", rounds, after, before)
-	}
-	if growth := after.resident - before.resident; growth > 30<<20 {
-		t.Errorf("memory grew by %d MiB in %d reconnects", growth>>20, rounds)
-	}
-	checkIdentity(t, v.more(10))
-}
-
-// used is what a process has open.
-type used struct {
-	files, goroutines, children, resident int
-}
-
-func usage(t *testing.T) used {
-	t.Helper()
-	runtime.GC()
-	files, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	statm, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var size, pages int
-	if _, err := fmt.Sscan(string(statm), &size, &pages); err != nil {
-		t.Fatal(err)
-	}
-	return used{files: len(files), goroutines: runtime.NumGoroutine(), children: len(children(t)), resident: pages * os.Getpagesize()}
 }

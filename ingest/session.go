@@ -2,34 +2,20 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/ring"
 )
 
-// outcome is how one child ended.
-type outcome struct {
-	ended     bool  // the source's end
-	err       error // a *SourceError, else
-	permanent bool  // trying again is of no use
-	fatal     error // Output.Frame's error: Run ends with it
-	online    bool  // there was a picture
-	progress  bool  // something was announced
-	uptime    time.Duration
-	total     uint64
-}
-
 // session is one child process and what is known of it.
 type session struct {
 	c      *Camera
+	job    *job
 	cmd    *exec.Cmd
 	stdin  *commandPipe
 	stderr *stderrRelay
@@ -38,101 +24,25 @@ type session struct {
 	quit   chan struct{} // ends the goroutine that reads events
 	exited chan error
 
-	ring   *heldRing
-	opened bool
-	since  time.Time // of the first picture
-	out    outcome
-	fail   *event // the child's own last word
-}
+	ring    *heldRing
+	opened  bool
+	started time.Time
+	// openTook is how long opening took, since when there are pictures.
+	openTook time.Duration
+	since    time.Time
+	meter    meter
+	out      outcome
+	fail     *event // the child's own last word
 
-// capture runs one child to its end.
-func (c *Camera) capture(ctx context.Context) outcome {
-	s := &session{c: c, events: make(chan event), quit: make(chan struct{}), exited: make(chan error, 1)}
-	if err := s.start(); err != nil {
-		return outcome{err: c.cfg.Source.fail(ErrCannotStart, err.Error()), permanent: c.cfg.Source.finite}
-	}
-	why := s.watch(ctx)
-	exit := s.stop()
-	if c.cfg.Source.Live() && s.out.online {
-		if err := c.endEpoch(ctx, s.endReason(why)); err != nil && s.out.fatal == nil {
-			s.out.fatal = err
-		}
-	}
-	if !s.since.IsZero() {
-		s.out.uptime = time.Since(s.since)
-	}
-	if s.out.ended {
-		return s.out
-	}
-	s.out.err, s.out.permanent = s.diagnose(why, exit)
-	if !s.out.online {
-		c.software = c.software || c.cfg.Decode == "auto" // it may be what failed
-		c.patient = !c.patient
-	}
-	return s.out
-}
-
-func (s *session) endReason(why error) string {
-	switch {
-	case why != nil:
-		return cause(why)
-	case s.fail != nil:
-		return "the connection was lost"
-	}
-	return "the capture process crashed"
-}
-
-// selfCommand starts this program again. /proc/self/exe stays right when the
-// file was replaced by a newer version meanwhile.
-func selfCommand() *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args[0] = "vedette-capture"
-	return cmd
-}
-
-func (s *session) start() (err error) {
-	s.cmd = s.c.deps.Command()
-	s.cmd.Env = append(s.cmd.Env, s.c.childEnviron(os.Environ())...)
-	// Its own process group: Ctrl-C in the terminal is ours to handle.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var files []*os.File
-	defer func() {
-		for _, f := range files {
-			err = errors.Join(err, f.Close())
-		}
-	}()
-	pipe := func() (r, w *os.File, err error) {
-		if r, w, err = os.Pipe(); err == nil {
-			files = append(files, r, w)
-		}
-		return r, w, err
-	}
-	inR, inW, err := pipe()
-	if err != nil {
-		return err
-	}
-	evR, evW, err := pipe()
-	if err != nil {
-		return err
-	}
-	errR, errW, err := pipe()
-	if err != nil {
-		return err
-	}
-	s.cmd.Stdin, s.cmd.Stderr, s.cmd.ExtraFiles = inR, errW, []*os.File{evW}
-	if err := s.cmd.Start(); err != nil {
-		return err
-	}
-	files = []*os.File{inR, evW, errW} // the child's ends
-	s.stdin = &commandPipe{w: inW}
-	s.stderr = newStderrRelay(errR, s.c.log, s.c.cfg.Source.Redact)
-	s.pipe = evR
-	go s.read()
-	go func() { s.exited <- s.cmd.Wait() }()
-	go s.stderr.run()
-	// In a goroutine: a long list of pictures fills the pipe before the child reads.
-	go s.stdin.send(s.c.job())
-	return nil
+	// In a planned restart: why this child is to be replaced, and by which.
+	plan string
+	next *session
+	// standby is for the one that is to take over: it keeps its ring and its
+	// first picture until then.
+	standby       bool
+	pending       *ring.Hold
+	pendingNumber int
+	first         *event
 }
 
 // read passes events on until the child closes its end.
@@ -154,33 +64,81 @@ func (s *session) read() {
 }
 
 // watch handles the child's events until there are no more, the context ends,
-// or the child has been silent for too long, and says why when it was that.
+// or this side ends it, and says why when it was that: the child has been
+// silent for too long, has taken too much, or is to be replaced (errReplace).
 func (s *session) watch(ctx context.Context) error {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	if ev := s.first; ev != nil {
+		s.first = nil
+		if over, err := s.take(ctx, ev); over {
+			return err
+		}
+	}
+	silence := time.NewTimer(s.patience())
+	defer silence.Stop()
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
 	for {
-		limit := s.patience()
-		timer.Reset(limit)
+		var others <-chan event
+		if s.next != nil {
+			others = s.next.events
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-timer.C:
-			return s.c.cfg.Source.fail(ErrNoFrames, fmt.Sprintf("silent for %v", limit.Round(100*time.Millisecond)))
+		case <-silence.C:
+			return s.c.cfg.Source.fail(ErrNoFrames, fmt.Sprintf("silent for %v", s.patience().Round(100*time.Millisecond)))
 		case ev, ok := <-s.events:
 			if !ok {
 				return nil
 			}
-			if err := s.handle(ctx, &ev); err != nil {
-				if ctx.Err() == nil {
-					s.out.fatal = err
-				}
+			if over, err := s.take(ctx, &ev); over {
 				return err
 			}
-			if s.out.ended || s.fail != nil {
-				return nil
+			silence.Reset(s.patience())
+		case <-check.C:
+			if err := s.check(); err != nil {
+				return err
+			}
+		case ev, ok := <-others:
+			switch {
+			case !ok:
+				return s.alone()
+			case s.next.prepare(ctx, &ev):
+				return errReplace
+			case s.next.fail != nil:
+				return s.alone()
 			}
 		}
 	}
+}
+
+// take handles one event and reports whether it was the last.
+func (s *session) take(ctx context.Context, ev *event) (over bool, err error) {
+	if err := s.handle(ctx, ev); err != nil {
+		if ctx.Err() == nil {
+			s.out.fatal = err
+		}
+		return true, err
+	}
+	return s.out.ended || s.fail != nil, nil
+}
+
+// check looks at what the child takes of the machine, and at the one that is to
+// replace it.
+func (s *session) check() error {
+	if s.next != nil {
+		if limit := s.c.cfg.OpenTimeout + s.c.cfg.FirstFrame; time.Since(s.next.started) > limit {
+			return s.alone()
+		}
+	}
+	plan, err := s.meter.check(s)
+	switch {
+	case err != nil:
+		return err
+	case plan != "" && s.next == nil:
+		return s.replace(plan)
+	}
+	return nil
 }
 
 // patience is how long the child may be silent in its present phase. A busy
@@ -194,52 +152,7 @@ func (s *session) patience() time.Duration {
 	case s.since.IsZero():
 		return cfg.FirstFrame
 	}
-	return cfg.Silence
-}
-
-// grace is how long a child has to exit by itself: closing its pipe ends it at
-// once, unless it is stopped or hangs in the kernel.
-const grace = 500 * time.Millisecond
-
-// stop ends the child and everything around it, and returns how it exited.
-func (s *session) stop() error {
-	s.stdin.close() // asks it to exit
-	close(s.quit)
-	exit, ok := s.wait(grace)
-	if !ok {
-		s.kill()
-		if exit, ok = s.wait(5 * time.Second); !ok {
-			// Stuck in the kernel: nothing can end it before its call returns.
-			s.c.log.Error("capture process cannot be killed", "pid", s.cmd.Process.Pid)
-			exit = errors.New("it cannot be killed")
-			s.abandon()
-		}
-	}
-	for range s.events { // until its reader is gone
-	}
-	s.stderr.wait()
-	return exit
-}
-
-// kill ends the child, and what a wrapper around it has started, by force. It
-// fails only when they have just ended.
-func (s *session) kill() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
-
-// abandon ends the goroutines that listen to a child that cannot be ended.
-func (s *session) abandon() {
-	_ = s.pipe.Close()
-	_ = s.stderr.file.Close()
-}
-
-func (s *session) wait(d time.Duration) (exit error, exited bool) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case exit = <-s.exited:
-		return exit, true
-	case <-timer.C:
-		return nil, false
-	}
+	return cfg.Silence * 9 / 10 // so that it is over and told of within Silence
 }
 
 // handle acts on one event. The child decodes what strangers send, so that its
@@ -248,7 +161,7 @@ func (s *session) handle(ctx context.Context, ev *event) error {
 	c := s.c
 	switch ev.Type {
 	case evOpened:
-		s.opened = true
+		s.opened, s.openTook = true, time.Duration(ev.Millis*float64(time.Millisecond))
 		c.state.FPS = ev.SourceFPS
 		s.out.total = uint64(max(ev.Total, 0))
 		c.state.Total = s.out.total
@@ -286,7 +199,15 @@ func (s *session) takeRing(ev *event) {
 		s.c.log.Error("open the capture process's ring", "err", err)
 		return // the child waits in vain and is found silent
 	}
-	s.ring = s.c.rings.add(hold, ev.Ring)
+	switch {
+	case !s.standby:
+		s.ring = s.c.rings.add(hold, ev.Ring)
+	case s.pending != nil:
+		_ = s.pending.Close() // a file opened for reading: nothing can be lost
+		fallthrough
+	default:
+		s.pending, s.pendingNumber = hold, ev.Ring
+	}
 	s.stdin.send(command{Ring: ev.Ring, Held: true})
 }
 
@@ -305,6 +226,7 @@ func (s *session) frame(ctx context.Context, ev *event) error {
 		return nil
 	}
 	s.out.progress = true
+	s.meter.pixels = max(s.meter.pixels, ev.Width*ev.Height)
 	c.crashes = 0
 	f := c.newFrame(ev.Seq)
 	f.Item, f.PTSMillis, f.CaptureMillis = ev.Item, ev.PTS, ev.Millis
@@ -335,14 +257,15 @@ func (s *session) firstFrame(ctx context.Context) {
 	s.since = time.Now()
 	s.out.online = true
 	if c.cfg.Source.Live() {
-		if c.everOnline {
+		if c.everOnline && c.replaced == "" {
 			c.state.Reconnects++
 		}
 		c.everOnline = true
 		c.position = position{epoch: c.deps.Epochs.Next(s.since)}
 		c.log.Info("camera is online", "epoch", c.position.epoch, "source_fps", c.state.FPS)
 	}
-	c.setState(ctx, Online, "", nil)
+	c.setState(ctx, Online, c.replaced, nil)
+	c.replaced = ""
 }
 
 // releaser returns what frees a slot under every delivery.
@@ -368,31 +291,3 @@ func (c *Camera) noteDecoder(accelerated bool) {
 		c.log.Warn("no hardware decoder could be used; decoding in software")
 	}
 }
-
-// threads is how many threads the child's decoder may use.
-func (c *Camera) threads() int {
-	if c.cfg.Source.Live() {
-		return 1
-	}
-	if c.cfg.DecoderThreads > 0 {
-		return c.cfg.DecoderThreads
-	}
-	return min(runtime.GOMAXPROCS(0), maxDecoderThreads)
-}
-
-// commandPipe is the parent's end of the child's standard input.
-type commandPipe struct {
-	mu sync.Mutex // keeps lines whole
-	w  *os.File
-}
-
-// send is safe for concurrent use. A child that is gone needs no commands, so
-// that a failure is no matter.
-func (p *commandPipe) send(v any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = writeLine(p.w, v)
-}
-
-// close also ends a send that the child does not read.
-func (p *commandPipe) close() { _ = p.w.Close() }

@@ -58,7 +58,7 @@ func ParseSource(text string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	s.secrets = secretsOf(s.location)
+	s.secrets = secretsOf(s)
 	return s, nil
 }
 
@@ -85,6 +85,9 @@ func parseSource(text string) (Source, error) {
 		}
 		path := "/dev/video" + strconv.Itoa(n)
 		return Source{kind: Device, location: path, id: "video" + strconv.Itoa(n)}, nil
+	}
+	if _, err := os.Lstat(text); errors.Is(err, fs.ErrNotExist) && looksLikeURL(text) {
+		return Source{}, badSource(text, "no such file, and a camera's address begins with rtsp:// or http://")
 	}
 	return parsePath(text), nil
 }
@@ -121,7 +124,11 @@ func parseURL(scheme, text string) (Source, error) {
 		}
 		return parsePath(u.Path), nil
 	}
-	return Source{}, badSource(text, fmt.Sprintf("unknown scheme %q; known are rtsp, rtsps, http, https, file, synthetic and gstreamer:", scheme))
+	unknown := "unknown scheme"
+	if harmlessScheme(scheme) {
+		unknown += " " + strconv.Quote(scheme)
+	}
+	return Source{}, badSource(text, unknown+"; known are rtsp, rtsps, http, https, file, synthetic and gstreamer:")
 }
 
 func parsePath(path string) Source {
@@ -155,10 +162,25 @@ func isPicture(path string) bool {
 	return slices.Contains(pictureTypes, strings.ToLower(filepath.Ext(path)))
 }
 
+// looksLikeURL reports whether a text that is no file was meant as a camera's
+// address: without its scheme it would be shown as a path, password and all.
+func looksLikeURL(text string) bool {
+	if prefix, rest, ok := strings.Cut(text, ":"); ok {
+		return isIn(schemes, prefix) || strings.Contains(rest, "@")
+	}
+	scheme, _, ok := strings.Cut(text, "//")
+	return ok && isIn(schemes, scheme)
+}
+
 func badSource(text, detail string) error {
-	shown := Redact(text)
-	if strings.Contains(text, "://") && !strings.HasPrefix(text, gstreamerPrefix) {
-		shown = redactURL(text)
+	shown := mask
+	switch {
+	case strings.HasPrefix(text, gstreamerPrefix):
+		shown = gstreamerPrefix
+	case strings.Contains(text, "://"):
+		shown = redactor{}.url(text)
+	case text == "":
+		shown = ""
 	}
 	return &SourceError{Source: strconv.Quote(shown), Err: ErrBadSource, Detail: detail}
 }
@@ -178,11 +200,15 @@ func (s Source) ID() string { return s.id }
 
 // String is the source as it may be shown.
 func (s Source) String() string {
+	return s.shown(redactor{})
+}
+
+func (s Source) shown(r redactor) string {
 	switch s.kind {
 	case RTSP, HTTP:
-		return redactURL(s.location)
+		return r.url(s.location)
 	case GStreamer:
-		return s.Redact(s.location)
+		return gstreamerPrefix + r.pipeline(strings.TrimPrefix(s.location, gstreamerPrefix))
 	}
 	return s.location
 }
@@ -199,12 +225,26 @@ func (s Source) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Redact masks this source's secrets, and what else looks like one, in text
 // that came from elsewhere.
 func (s Source) Redact(text string) string {
+	if len(s.secrets) > 0 {
+		text = strings.ReplaceAll(text, s.location, s.String())
+	}
 	for _, secret := range s.secrets {
 		text = strings.ReplaceAll(text, secret, mask)
 	}
 	return Redact(text)
 }
 
+// longestSecret is the length of the longest text that Redact masks.
+func (s Source) longestSecret() int {
+	if len(s.secrets) == 0 {
+		return 0
+	}
+	return len(s.secrets[0])
+}
+
+// fail makes an error of our own words. What comes from elsewhere goes through
+// Redact first; our own must not, as a gap in a known sentence tells what the
+// secret is.
 func (s Source) fail(err error, detail string) *SourceError {
-	return &SourceError{Source: s.String(), Err: err, Detail: s.Redact(detail)}
+	return &SourceError{Source: s.String(), Err: err, Detail: detail}
 }

@@ -20,7 +20,9 @@ type stderrRelay struct {
 	file   *os.File
 	log    *slog.Logger
 	redact func(string) string
-	done   chan struct{}
+	// longest is the length of the longest secret.
+	longest int
+	done    chan struct{}
 
 	mu      sync.Mutex
 	crash   string // the first line that names a crash
@@ -31,23 +33,24 @@ type stderrRelay struct {
 }
 
 const (
-	stderrLine   = 1024 // longer lines are cut
-	stderrBurst  = 10   // lines per second that are logged
+	stderrRead   = 16 << 10 // what is looked at of a line
+	stderrLine   = 1024     // longer lines are cut
+	stderrBurst  = 10       // lines per second that are logged
 	stderrWindow = time.Second
 )
 
-func newStderrRelay(r *os.File, log *slog.Logger, redact func(string) string) *stderrRelay {
-	return &stderrRelay{file: r, log: log, redact: redact, done: make(chan struct{})}
+func newStderrRelay(r *os.File, log *slog.Logger, src Source) *stderrRelay {
+	return &stderrRelay{file: r, log: log, redact: src.Redact, longest: src.longestSecret(), done: make(chan struct{})}
 }
 
 func (s *stderrRelay) run() {
 	defer close(s.done)
 	defer s.file.Close()
-	r := bufio.NewReaderSize(s.file, 4096)
+	r := bufio.NewReaderSize(s.file, stderrRead)
 	for {
-		line, err := readLine(r)
-		if line != "" {
-			s.line(line)
+		line, whole, err := readLine(r)
+		if text := s.clean(line, whole); text != "" {
+			s.line(text)
 		}
 		if err != nil {
 			return
@@ -55,21 +58,31 @@ func (s *stderrRelay) run() {
 	}
 }
 
-// readLine returns the next line, cut to what is worth logging.
-func readLine(r *bufio.Reader) (string, error) {
+// readLine returns the next line, or the beginning of one that is too long.
+func readLine(r *bufio.Reader) (line string, whole bool, err error) {
 	part, more, err := r.ReadLine()
-	line := string(part[:min(len(part), stderrLine)])
+	line, whole = string(part), !more
 	for more && err == nil {
 		_, more, err = r.ReadLine()
 	}
 	if errors.Is(err, io.EOF) || err == nil {
-		return strings.TrimSpace(strings.ToValidUTF8(line, "?")), err
+		return line, whole, err
 	}
-	return "", err
+	return "", true, err
+}
+
+// clean redacts a line and cuts it to what is worth logging, in this order:
+// half a secret would not be found. Where the line itself was cut, its end may
+// be half a secret.
+func (s *stderrRelay) clean(line string, whole bool) string {
+	line = s.redact(line)
+	if !whole {
+		line = line[:max(0, len(line)-s.longest)]
+	}
+	return strings.TrimSpace(strings.ToValidUTF8(line[:min(len(line), stderrLine)], "?"))
 }
 
 func (s *stderrRelay) line(text string) {
-	text = s.redact(text)
 	s.mu.Lock()
 	s.last = text
 	if s.crash == "" && namesCrash(text) {
@@ -97,6 +110,19 @@ func (s *stderrRelay) line(text string) {
 func namesCrash(line string) bool {
 	for _, sign := range []string{"panic: ", "fatal error: ", "terminate called", "SIGABRT", "SIGSEGV", "SIGBUS", "Assertion"} {
 		if strings.Contains(line, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// ranOut reports whether the child died because it got no more memory, by its
+// own words: those of Go and of C++.
+func (s *stderrRelay) ranOut() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sign := range []string{"out of memory", "cannot allocate memory", "bad_alloc"} {
+		if strings.Contains(s.crash, sign) {
 			return true
 		}
 	}

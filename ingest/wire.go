@@ -45,7 +45,14 @@ type job struct {
 	// Patient gives FFmpeg its own time to analyse a stream.
 	Patient     bool          `json:"patient,omitempty"`
 	OpenTimeout time.Duration `json:"open_timeout"`
-	ReadTimeout time.Duration `json:"read_timeout"`
+	FirstFrame  time.Duration `json:"first_frame"`
+	Stall       time.Duration `json:"stall"`
+
+	// Standby is for a child that takes over from another, which has had what
+	// the camera sent before it is ready.
+	Standby bool `json:"standby,omitempty"`
+	// Memory is the configured limit, 0 for the default.
+	Memory int64 `json:"memory,omitempty"`
 
 	// Seq is the first frame that no earlier child of the run announced.
 	Seq uint64 `json:"seq"`
@@ -75,7 +82,7 @@ const (
 type event struct {
 	Type string `json:"t"`
 
-	// opened
+	// opened, in Millis
 	SourceFPS   float64 `json:"source_fps,omitempty"`
 	Total       int64   `json:"total,omitempty"`
 	Accelerated bool    `json:"accelerated,omitempty"`
@@ -100,7 +107,7 @@ type event struct {
 	Height     int    `json:"h,omitempty"`
 	Channels   int    `json:"ch,omitempty"`
 
-	// fail, unreadable
+	// fail, after Millis if the open failed; unreadable
 	Code string `json:"code,omitempty"`
 	Text string `json:"text,omitempty"`
 }

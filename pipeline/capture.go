@@ -185,6 +185,9 @@ func (p *Pipeline) state(s ingest.State) {
 	for range s.Reconnects - min(before.Reconnects, s.Reconnects) {
 		p.deps.Metrics.CameraReconnected(s.Camera)
 	}
+	for range s.Planned - min(before.Planned, s.Planned) {
+		p.deps.Metrics.CameraReplaced(s.Camera)
+	}
 	if p.deps.State != nil {
 		p.deps.State(s)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/bus"
-	"github.com/vedette-io/vedette/internal/process"
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // newClaims makes the claims of this process; nothing is claimed yet.
@@ -17,7 +17,7 @@ func (p *Pipeline) newClaims() *claims {
 		roster: p.roster,
 		ask:    func() { p.say(Birth) },
 		self: bus.Holder{
-			Instance: p.instance, Host: p.cfg.Host, PID: os.Getpid(), Process: process.Self(), Since: vedette.At(time.Now()),
+			Instance: p.instance, Host: p.cfg.Host, PID: os.Getpid(), Process: proc.Self(), Since: vedette.At(time.Now()),
 		},
 		log:  p.deps.Log,
 		held: map[string]*bus.Lease{},

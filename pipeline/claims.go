@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette/internal/bus"
-	"github.com/vedette-io/vedette/internal/process"
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // Times of the claims.
@@ -172,7 +172,7 @@ func (c *claims) inherit(ctx context.Context, leases *bus.Leases, first *bus.Lea
 func (c *claims) living(ctx context.Context, found []*bus.Lease) (map[string]bool, error) {
 	asked := map[string]bool{}
 	for _, lease := range found {
-		if h := lease.Holder; h.Instance != "" && !process.Gone(h.Process) {
+		if h := lease.Holder; h.Instance != "" && !proc.Gone(h.Process) {
 			asked[h.Instance] = true
 		}
 	}

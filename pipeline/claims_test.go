@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/vedette-io/vedette/internal/bus"
-	"github.com/vedette-io/vedette/internal/process"
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // newTestClaims are those of an instance on b, whose bucket cannot be opened
@@ -82,7 +82,7 @@ func TestClaimsWithoutAStore(t *testing.T) {
 func TestClaimsOfGhosts(t *testing.T) {
 	b := newTestBus(t)
 	var fine error
-	self := process.Self()
+	self := proc.Self()
 	if self == "" {
 		t.Skip("this system does not tell processes apart")
 	}

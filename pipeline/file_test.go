@@ -16,6 +16,7 @@ import (
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 	"github.com/vedette-io/vedette/internal/testcam/onnxtest"
 	"github.com/vedette-io/vedette/internal/testkit"
@@ -27,11 +28,7 @@ import (
 // numbered makes a clip file whose pictures show their numbers.
 func numbered(t *testing.T, frames int) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "numbered.mp4")
-	if err := clip.WriteFile(t.Context(), path, clip.Spec{Width: 320, Height: 180, FPS: 100, Frames: frames}); err != nil {
-		t.Fatalf("make a clip (needs the ffmpeg command): %v", err)
-	}
-	return path
+	return camtest.File(t, clip.Spec{Width: 320, Height: 180, FPS: 100, Frames: frames})
 }
 
 // whole checks that a lossless source of n frames left one result each.
@@ -285,11 +282,11 @@ func TestNothingLeaks(t *testing.T) {
 		r.end()
 	}
 	once() // what libraries open once
-	before := openFDs(t)
+	before := len(testkit.OpenFiles(t))
 	for range 4 {
 		once()
 	}
-	if after := openFDs(t); after > before {
+	if after := len(testkit.OpenFiles(t)); after > before {
 		t.Errorf("%d open descriptors, %d before", after, before)
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +27,7 @@ import (
 type rig struct {
 	*pipeline.Pipeline
 	t      *testing.T
-	log    *syncBuffer
+	log    *testkit.Log
 	cancel context.CancelFunc
 	done   chan error
 	stop   func() error
@@ -38,13 +36,13 @@ type rig struct {
 	mu     sync.Mutex
 	out    []*vedette.Detection
 	states []ingest.State
-	wake   chan struct{}
+	wake   testkit.Signal
 }
 
 // start runs a pipeline beside the test.
 func start(t *testing.T, cfg pipeline.Config) *rig {
 	t.Helper()
-	r := &rig{t: t, log: new(syncBuffer), done: make(chan error, 1), wake: make(chan struct{}, 1)}
+	r := &rig{t: t, log: new(testkit.Log), done: make(chan error, 1), wake: testkit.NewSignal()}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel
 	var err error
@@ -70,40 +68,20 @@ func (r *rig) seen(d *vedette.Detection) {
 	r.mu.Lock()
 	r.out = append(r.out, d)
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Wake()
 }
 
 func (r *rig) state(s ingest.State) {
 	r.mu.Lock()
 	r.states = append(r.states, s)
 	r.mu.Unlock()
-	r.signal()
-}
-
-func (r *rig) signal() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.wake.Wake()
 }
 
 // await waits for something that the test sees in r.out or r.states.
 func (r *rig) await(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.After(40 * time.Second)
-	for {
-		r.mu.Lock()
-		seen := ok()
-		r.mu.Unlock()
-		if seen {
-			return
-		}
-		select {
-		case <-r.wake:
-		case <-deadline:
-			r.t.Fatalf("timed out waiting for %s; %d detections", what, len(r.of("")))
-		}
-	}
+	r.wake.Await(r.t, &r.mu, 40*time.Second, what, ok)
 }
 
 // wait lets finite sources come to their end.
@@ -207,31 +185,11 @@ func yolox(t *testing.T) pipeline.Model {
 // captures finds the capture processes of this one.
 func captures(t *testing.T) []int {
 	t.Helper()
-	files, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var pids []int
-	for _, f := range files {
-		b, _ := os.ReadFile(f) // a thread may be gone
-		for word := range strings.FieldsSeq(string(b)) {
-			pid, err := strconv.Atoi(word)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); bytes.HasPrefix(name, []byte("vedette-capture")) {
-				pids = append(pids, pid)
-			}
+	for _, pid := range testkit.Children(t, os.Getpid()) {
+		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); bytes.HasPrefix(name, []byte("vedette-capture")) {
+			pids = append(pids, pid)
 		}
 	}
 	return pids
-}
-
-func openFDs(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
 }

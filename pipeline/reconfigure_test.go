@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vedette-io/vedette/internal/testkit"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
 )
@@ -53,7 +54,7 @@ func TestCamerasComeAndGo(t *testing.T) {
 	settled := func() (fds, goroutines int) {
 		fds, goroutines = 1<<30, 1<<30
 		for range 10 {
-			fds, goroutines = min(fds, openFDs(t)), min(goroutines, runtime.NumGoroutine())
+			fds, goroutines = min(fds, len(testkit.OpenFiles(t))), min(goroutines, runtime.NumGoroutine())
 			time.Sleep(20 * time.Millisecond)
 		}
 		return fds, goroutines

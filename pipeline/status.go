@@ -62,6 +62,9 @@ type CameraStatus struct {
 	FPS        float64      `json:"fps"` // the source's own rate; 0: unknown
 	Reconnects uint64       `json:"reconnects"`
 	Restarts   uint64       `json:"restarts"`
+	// PlannedRestarts are those of capture processes that would have taken too
+	// much; Reason says what.
+	PlannedRestarts uint64 `json:"planned_restarts"`
 	// Accounts by model; none: owned elsewhere.
 	Accounts map[string]preprocess.Counts `json:"accounts,omitempty"`
 	// Degraded says, by model, why the camera is not looked at with it: the model
@@ -190,7 +193,7 @@ func (p *Pipeline) cameraStatus() []CameraStatus {
 		}
 		if p.runs.Ingest {
 			s.Phase, s.Reason, s.Since, s.FPS = string(cmp.Or(st.Phase, ingest.Connecting)), st.Reason, vedette.At(st.Since), st.FPS
-			s.Reconnects, s.Restarts = st.Reconnects, st.Restarts
+			s.Reconnects, s.Restarts, s.PlannedRestarts = st.Reconnects, st.Restarts, st.Planned
 		}
 		if len(s.Accounts) > 0 {
 			s.Rates, s.Latency = map[string]obs.Rates{}, map[string]obs.Timing{}

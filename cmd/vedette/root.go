@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/vedette-io/vedette/ingest"
 )
 
 // globals are the flags every command has.
@@ -78,7 +80,7 @@ func wrapArgs(c *cobra.Command) {
 			case len(args) == 0:
 				return usagef("something is missing: %s; see %s --help", cmd.UseLine(), cmd.CommandPath())
 			case !cmd.HasSubCommands():
-				return usagef("%q is too much: %s; see %s --help", args[len(args)-1], cmd.UseLine(), cmd.CommandPath())
+				return usagef("%q is too much: %s; see %s --help", ingest.Redact(args[len(args)-1]), cmd.UseLine(), cmd.CommandPath())
 			default:
 				return unknownCommand(cmd, args[0])
 			}
@@ -95,7 +97,7 @@ func unknownCommand(parent *cobra.Command, name string) error {
 	if near := parent.SuggestionsFor(name); len(near) > 0 {
 		hint = "; did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return usagef("%s has no command %q%s; see %s --help", parent.CommandPath(), name, hint, parent.CommandPath())
+	return usagef("%s has no command %q%s; see %s --help", parent.CommandPath(), ingest.Redact(name), hint, parent.CommandPath())
 }
 
 // flagError says what is wrong with a flag without the words of Go's parsers.

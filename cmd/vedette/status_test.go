@@ -29,9 +29,9 @@ func TestStatusOfAModelThatIsOut(t *testing.T) {
 	if err := (&plantStatus{said: []pipeline.Status{s}}).write(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{
+	for _, line := range []string{ // the table breaks lines
 		"\nyard: DEGRADED: model bad is out: 2 runs hang\n",
-		"bad: Out: 2 runs hang, 7 runs failed (3 cut off, 2 hung), loaded anew once\n",
+		"bad: Out: 2 runs hang, 7 runs failed (3 cut off, 2 hung),\n", "loaded anew once\n",
 	} {
 		if !strings.Contains(squeeze(out.String()), squeeze(line)) {
 			t.Errorf("no %q in\n%s", line, &out)

@@ -45,6 +45,8 @@ func TestUsage(t *testing.T) {
 		{"status --server garbage", "want nats://host:port"},
 		{"doctor one two", `"two" is too much`},
 		{"doctor foo://x", `unknown scheme "foo"`},
+		{"rtsp://u:geheim@h/P4th", `no command "rtsp://***@h/***"`},
+		{"run rtsp://u:geheim@h/P4th", `"rtsp://***@h/***" is too much`},
 		{"detect", "vedette detect SOURCE…"},
 		{"detect " + synthetic + " --format xml", `--format "xml": want text or jsonl`},
 	} {

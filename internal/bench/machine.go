@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // Machine says on what something was measured. What cannot be found out is
@@ -29,10 +31,8 @@ func ThisMachine() Machine {
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		m.CPU = value(b, "model name", ":")
 	}
-	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
-		if kb, err := field(b, "MemTotal:"); err == nil {
-			m.Memory = kb << 10
-		}
+	if kb, err := proc.Field("/proc/meminfo", "MemTotal:"); err == nil {
+		m.Memory = kb << 10
 	}
 	if b, err := os.ReadFile("/etc/os-release"); err == nil {
 		m.OS = strings.Trim(value(b, "PRETTY_NAME", "="), `"`)

@@ -1,18 +1,15 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-)
 
-// ticksPerSecond is USER_HZ, which is 100 on every Linux that Go runs on.
-const ticksPerSecond = 100
+	"github.com/vedette-io/vedette/internal/proc"
+)
 
 // Tree is what a process and all its descendants have used.
 type Tree struct {
@@ -52,7 +49,7 @@ func ReadTree(pid int) (Tree, error) {
 func readCPU(pid int) (t Tree, all []int, err error) {
 	all = []int{pid}
 	for i := 0; i < len(all); i++ {
-		cpu, err := cpuTime(all[i])
+		cpu, err := proc.CPU(all[i])
 		if err != nil && i == 0 {
 			return Tree{}, nil, err
 		}
@@ -85,50 +82,8 @@ func children(pid int) []int {
 	return pids
 }
 
-// cpuTime is utime, stime, cutime and cstime of /proc/<pid>/stat.
-func cpuTime(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The name, in parentheses, may contain anything.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from field 3, the state
-	const utime = 14 - 3
-	if len(fields) < utime+4 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	var ticks int64
-	for _, f := range fields[utime : utime+4] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
-}
-
-// proportionalSize is Pss of /proc/<pid>/smaps_rollup.
+// proportionalSize is the proportional set size in bytes.
 func proportionalSize(pid int) (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return 0, err
-	}
-	kb, err := field(b, "Pss:")
+	kb, err := proc.Field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:")
 	return kb << 10, err
-}
-
-// field is the number behind name at the beginning of a line.
-func field(text []byte, name string) (int64, error) {
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		if rest, ok := strings.CutPrefix(lines.Text(), name); ok {
-			words := strings.Fields(rest)
-			if len(words) == 0 {
-				break
-			}
-			return strconv.ParseInt(words[0], 10, 64)
-		}
-	}
-	return 0, fmt.Errorf("no number behind %q", name)
 }

@@ -31,6 +31,7 @@ type Metrics struct {
 	latency        *prometheus.HistogramVec
 	cameraUp       *prometheus.GaugeVec
 	reconnects     *prometheus.CounterVec
+	planned        *prometheus.CounterVec
 	queueDepth     *prometheus.GaugeVec
 	engineRun      *prometheus.HistogramVec
 	engineFallback *prometheus.CounterVec
@@ -63,6 +64,8 @@ func New(version string) *Metrics {
 		"1 while the camera delivers frames, else 0.", labelCamera)
 	m.reconnects = m.counter("camera_reconnects_total",
 		"Times the camera was connected again after it was lost.", labelCamera)
+	m.planned = m.counter("camera_planned_restarts_total",
+		"Times the camera's capture process was replaced before it took too much memory or too many processors.", labelCamera)
 	m.queueDepth = m.gauge("queue_depth",
 		"Frames waiting in a queue.", "queue", labelCamera, labelModel)
 	m.engineRun = m.histogram("engine_run_seconds",
@@ -142,12 +145,18 @@ func (m *Metrics) CameraUp(camera string, up bool) {
 		v = 1
 	}
 	m.cameraUp.WithLabelValues(word(camera)).Set(v)
-	m.reconnects.WithLabelValues(word(camera)) // shows 0 until the first reconnect
+	m.reconnects.WithLabelValues(word(camera)) // both show 0 until the first
+	m.planned.WithLabelValues(word(camera))
 }
 
 // CameraReconnected counts one connection after the first.
 func (m *Metrics) CameraReconnected(camera string) {
 	m.reconnects.WithLabelValues(word(camera)).Inc()
+}
+
+// CameraReplaced counts one planned restart of a camera's capture process.
+func (m *Metrics) CameraReplaced(camera string) {
+	m.planned.WithLabelValues(word(camera)).Inc()
 }
 
 // QueueDepth says how many frames wait in a queue. camera or model is empty
@@ -175,7 +184,7 @@ func (m *Metrics) RemoveCamera(camera string) {
 	only := prometheus.Labels{labelCamera: word(camera)}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.captured, m.frames, m.inFlight, m.sourceGap, m.stage, m.latency, m.cameraUp, m.reconnects, m.queueDepth} {
+	}{m.captured, m.frames, m.inFlight, m.sourceGap, m.stage, m.latency, m.cameraUp, m.reconnects, m.planned, m.queueDepth} {
 		v.DeletePartialMatch(only)
 	}
 }

@@ -33,6 +33,7 @@ func busy(cameras ...string) *obs.Metrics {
 		m.DetectionLatency(c, "yolox", 60*time.Millisecond)
 		m.CameraUp(c, true)
 		m.CameraReconnected(c)
+		m.CameraReplaced(c)
 		m.QueueDepth("mailbox", c, "yolox", 1)
 	}
 	m.EngineRun("yolox", "onnxruntime", "cuda:0", -time.Second)

@@ -1,18 +1,20 @@
 package ring
 
 import (
-	"bufio"
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // availableMemory is how many bytes this process could still take: what the
 // host has to spare or what its control group leaves, whichever is less. It
 // reports false where neither is known.
 func availableMemory() (int64, bool) {
-	host, ok := field("/proc/meminfo", "MemAvailable:")
+	host, err := proc.Field("/proc/meminfo", "MemAvailable:")
 	host <<= 10 // the file counts in KiB
+	ok := err == nil
 	limit, limited := number("/sys/fs/cgroup/memory.max")
 	used, known := number("/sys/fs/cgroup/memory.current")
 	if !limited || !known {
@@ -20,29 +22,14 @@ func availableMemory() (int64, bool) {
 	}
 	// File cache counts as used, and is given back when it is needed.
 	for _, cache := range []string{"inactive_file", "active_file"} {
-		n, _ := field("/sys/fs/cgroup/memory.stat", cache)
-		used -= n
+		if n, err := proc.Field("/sys/fs/cgroup/memory.stat", cache); err == nil {
+			used -= n
+		}
 	}
 	if left := max(limit-used, 0); !ok || left < host {
 		return left, true
 	}
 	return host, ok
-}
-
-// field returns the number behind a line's first word.
-func field(path, name string) (int64, bool) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, false
-	}
-	defer f.Close()
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		if words := strings.Fields(sc.Text()); len(words) > 1 && words[0] == name {
-			n, err := strconv.ParseInt(words[1], 10, 64)
-			return n, err == nil
-		}
-	}
-	return 0, false
 }
 
 // number reads a file that holds one number.

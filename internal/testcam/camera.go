@@ -1,6 +1,7 @@
 package testcam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,12 @@ type Options struct {
 	HoldUntilPlay bool
 	// User and Password are asked for (Digest or Basic) if User is set.
 	User, Password string
+	// Path of the stream; empty: /stream.
+	Path string
+	// Readers is how many can play at once; 0: any number.
+	Readers int
+	// TLS makes it speak rtsps, which is TCP only.
+	TLS bool
 }
 
 // Camera is an RTSP server with one H.264 stream, over TCP or UDP as the
@@ -44,9 +51,9 @@ type Camera struct {
 
 	mu     sync.Mutex
 	closed bool
-	server *server // nil while dead
-	hole   *hole   // set while it never answers
-	conns  int     // accepted by servers that are gone
+	server *server   // nil while dead
+	hole   *listener // set while it never answers
+	conns  int       // accepted by servers that are gone
 	err    error
 }
 
@@ -69,6 +76,7 @@ type Stats struct {
 
 // New starts a camera on a free port of 127.0.0.1.
 func New(opts Options) (*Camera, error) {
+	opts.Path = cmp.Or(opts.Path, "/stream")
 	feed, first, period, err := opts.open()
 	if err != nil {
 		return nil, err
@@ -107,7 +115,11 @@ func (c *Camera) URL() string { return c.URLFor(c.opts.User, c.opts.Password) }
 // URLFor is the stream's address with the given credentials, none if user is
 // empty.
 func (c *Camera) URLFor(user, password string) string {
-	u := url.URL{Scheme: "rtsp", Host: c.port.addr, Path: "/stream"}
+	scheme := "rtsp"
+	if c.opts.TLS {
+		scheme = "rtsps"
+	}
+	u := url.URL{Scheme: scheme, Host: c.port.addr, Path: c.opts.Path}
 	if user != "" {
 		u.User = url.UserPassword(user, password)
 	}

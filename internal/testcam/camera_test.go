@@ -18,6 +18,7 @@ import (
 	"github.com/vedette-io/vedette/internal/testcam/barcode"
 	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -306,13 +307,7 @@ func TestFaultsLeaveTheClipAlone(t *testing.T) {
 
 func TestCloseLeavesNothingBehind(t *testing.T) {
 	v := video(t)
-	count := func() int {
-		entries, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
+	count := func() int { return len(testkit.OpenFiles(t)) }
 	round := func() {
 		cam, err := testcam.New(testcam.Options{Video: v})
 		if err != nil {

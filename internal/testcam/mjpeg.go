@@ -38,7 +38,7 @@ type MJPEG struct {
 	closed  bool
 	server  *http.Server // nil while dead
 	served  chan struct{}
-	hole    *hole
+	hole    *listener
 	frozen  bool
 	garbage int
 	frame   []byte        // the newest JPEG

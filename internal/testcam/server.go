@@ -1,6 +1,7 @@
 package testcam
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"time"
@@ -37,6 +38,14 @@ func startServer(p *port, opts Options, desc *description.Session, played func()
 		answering: map[*gortsplib.ServerConn]*gortsplib.ServerSession{},
 		readers:   map[*gortsplib.ServerSession]struct{}{},
 	}
+	var secure *tls.Config
+	if opts.TLS {
+		cert, err := selfSigned()
+		if err != nil {
+			return nil, err
+		}
+		secure = &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
 	rtp, rtcp, err := udpPair()
 	if err != nil {
 		return nil, err
@@ -45,6 +54,7 @@ func startServer(p *port, opts Options, desc *description.Session, played func()
 	s.rtsp = &gortsplib.Server{
 		Handler:        s,
 		RTSPAddress:    p.addr,
+		TLSConfig:      secure,
 		UDPRTPAddress:  rtp.LocalAddr().String(),
 		UDPRTCPAddress: rtcp.LocalAddr().String(),
 		ReadTimeout:    5 * time.Second,
@@ -93,6 +103,9 @@ func (s *server) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Re
 
 // OnSetup prepares a session.
 func (s *server) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	if _, readers := s.stats(); s.opts.Readers > 0 && readers >= s.opts.Readers {
+		return &base.Response{StatusCode: base.StatusNotEnoughBandwidth}, nil, nil
+	}
 	return s.describe(ctx.Conn, ctx.Request, ctx.Path)
 }
 
@@ -101,7 +114,7 @@ func (s *server) describe(conn *gortsplib.ServerConn, req *base.Request, path st
 	if s.opts.User != "" && !conn.VerifyCredentials(req, s.opts.User, s.opts.Password) {
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
 	}
-	if path != "/stream" {
+	if path != s.opts.Path {
 		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
 	}
 	return &base.Response{StatusCode: base.StatusOK}, s.stream, nil

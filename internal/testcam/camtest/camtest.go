@@ -5,6 +5,7 @@ package camtest
 
 import (
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/vedette-io/vedette/internal/testcam"
@@ -34,6 +35,17 @@ func MJPEG(t testing.TB, opts testcam.MJPEGOptions) *testcam.MJPEG {
 	return m
 }
 
+// Script starts a server that ends with the test.
+func Script(t testing.TB, answer func(testcam.Request) string) *testcam.Script {
+	t.Helper()
+	s, err := testcam.NewScript(answer)
+	if err != nil {
+		t.Fatalf("test camera: %v", err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
 // Clip encodes a video.
 func Clip(t testing.TB, s clip.Spec) *clip.Clip {
 	t.Helper()
@@ -43,6 +55,18 @@ func Clip(t testing.TB, s clip.Spec) *clip.Clip {
 		t.Fatalf("encode a clip: %v", err)
 	}
 	return c
+}
+
+// File encodes a video into a file that goes with the test, and returns its
+// path. It has no sound.
+func File(t testing.TB, s clip.Spec) string {
+	t.Helper()
+	needFFmpeg(t)
+	path := filepath.Join(t.TempDir(), "clip.mp4")
+	if err := clip.WriteFile(t.Context(), path, s); err != nil {
+		t.Fatalf("encode a clip: %v", err)
+	}
+	return path
 }
 
 func needFFmpeg(t testing.TB) {

@@ -1,4 +1,4 @@
-package process_test
+package proc_test
 
 import (
 	"os"
@@ -7,40 +7,40 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vedette-io/vedette/internal/process"
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
-func TestGone(t *testing.T) {
-	self := process.Self()
+func TestIdentityGone(t *testing.T) {
+	self := proc.Self()
 	if self == "" {
 		t.Skip("this system does not tell processes apart")
 	}
-	if process.Gone(self) {
+	if proc.Gone(self) {
 		t.Error("this process counts as gone")
 	}
 	child := exec.Command("sleep", "60")
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	id := process.Of(child.Process.Pid)
-	if id == "" || process.Gone(id) {
+	id := proc.Of(child.Process.Pid)
+	if id == "" || proc.Gone(id) {
 		t.Errorf("a living child %q counts as gone", id)
 	}
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = child.Wait() // it was killed
-	if !process.Gone(id) {
+	if !proc.Gone(id) {
 		t.Error("a child that was killed counts as there")
 	}
-	if id := process.Of(child.Process.Pid); id != "" {
+	if id := proc.Of(child.Process.Pid); id != "" {
 		t.Errorf("a process that is gone has the id %q", id)
 	}
 }
 
 // What has ended and waits for its parent works no more.
 func TestZombie(t *testing.T) {
-	if process.Self() == "" {
+	if proc.Self() == "" {
 		t.Skip("this system does not tell processes apart")
 	}
 	child := exec.Command("cat")
@@ -55,14 +55,14 @@ func TestZombie(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	id := process.Of(child.Process.Pid)
+	id := proc.Of(child.Process.Pid)
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := out.Read(make([]byte, 1)); err == nil {
 		t.Errorf("it said %d bytes", n)
 	}
-	for !process.Gone(id) { // it closes its end a moment before it is gone
+	for !proc.Gone(id) { // it closes its end a moment before it is gone
 	}
 	if err := child.Wait(); err != nil {
 		t.Error(err)
@@ -70,7 +70,7 @@ func TestZombie(t *testing.T) {
 }
 
 func TestUnknown(t *testing.T) {
-	self := process.Self()
+	self := proc.Self()
 	if self == "" {
 		t.Skip("this system does not tell processes apart")
 	}
@@ -86,7 +86,7 @@ func TestUnknown(t *testing.T) {
 		strings.Join([]string{f[0], f[1], f[2], f[3] + "0"}, " "): true, // the number is another's by now
 		strings.Join([]string{f[0], f[1], "x", f[3]}, " "):        false,
 	} {
-		if process.Gone(id) != gone {
+		if proc.Gone(id) != gone {
 			t.Errorf("%q: gone is %v", id, !gone)
 		}
 	}

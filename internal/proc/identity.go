@@ -1,7 +1,4 @@
-// Package process tells whether a process of this machine is still there. A
-// number alone does not: it is used again, also after a restart of the machine
-// and in another container.
-package process
+package proc
 
 import (
 	"fmt"
@@ -10,8 +7,11 @@ import (
 	"strings"
 )
 
-// Self identifies this process. It is empty where that cannot be done, which
-// is everywhere but on Linux.
+// Self identifies this process. Its number alone would not do: it is used again,
+// also after a restart of the machine and in another container.
+//
+// The identity is empty where that cannot be done, which is everywhere but on
+// Linux.
 func Self() string { return Of(os.Getpid()) }
 
 // Of identifies a running process by the start of the machine, the name space

@@ -1,0 +1,162 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// runLive keeps a live source connected.
+func (c *Camera) runLive(ctx context.Context) error {
+	retry := backoff{min: c.cfg.MinBackoff, max: c.cfg.MaxBackoff}
+	attempts, asked := 0, false
+	for {
+		c.setState(ctx, Connecting, c.state.Reason, nil)
+		limited := !c.everOnline && c.cfg.MaxAttempts > 0
+		limit := firstProbe
+		if limited { // there is nobody to tell so soon, and perhaps no second attempt
+			limit *= 2
+		}
+		out, began := outcome{}, c.now()
+		if !asked {
+			out.err = c.probe(ctx, limit)
+		}
+		if out.err == nil {
+			out = c.capture(ctx)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if out.fatal != nil {
+			return out.fatal
+		}
+		if out.planned != "" { // the camera is there
+			c.notePlanned(out.planned)
+			c.state.Reason, asked = out.planned, true
+			continue
+		}
+		attempts++
+		if out.online {
+			attempts = 0
+		}
+		if out.uptime >= goodRun {
+			retry.reset()
+		}
+		limited = limited && !c.everOnline
+		// A wrong password does not become right, and cameras lock accounts.
+		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || errors.Is(out.err, ErrAuth))) {
+			return out.err
+		}
+		c.replaced = "" // whatever comes next is a reconnect
+		c.setState(ctx, Offline, cause(out.err), out.err)
+		c.log.Info("camera is offline", "reason", cause(out.err), "attempt", attempts)
+		var err error
+		if limited {
+			asked, err = false, c.sleep(ctx, retry.next()) // the next probe is the next attempt
+		} else {
+			asked, err = c.await(ctx, &retry, out.err, began)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// goodRun is how long a connection must last to count as a success.
+const goodRun = 10 * time.Second
+
+const (
+	probeEvery = time.Second
+	minPause   = 250 * time.Millisecond // after a probe that took long itself
+	authPause  = 45 * time.Second
+	// quietEvery is the longest from one attempt to the next for a camera that
+	// answers and shows nothing. It is found to be back only by opening the
+	// stream again.
+	quietEvery = 1500 * time.Millisecond
+)
+
+// await waits until the next attempt is worth it, after one that began then: a
+// growing pause while the camera answers, and as soon as it answers again when
+// it did not, however long that takes. asked says that it was asked and would
+// serve its stream.
+func (c *Camera) await(ctx context.Context, retry *backoff, why error, began time.Time) (asked bool, err error) {
+	if !isAway(why) && !errors.Is(why, ErrAuth) {
+		pause := retry.next()
+		if errors.Is(why, ErrNoFrames) {
+			pause = min(pause, max(jitter(minPause), jitter(quietEvery)-c.now().Sub(began)))
+		}
+		return false, c.sleep(ctx, pause)
+	}
+	var slow slowProbe
+	defer slow.stop()
+	began = c.now()
+	for n := 1; ; n++ {
+		pause := jitter(authPause) // cameras lock accounts after a few wrong tries
+		if isAway(why) {
+			pause = max(minPause, jitter(probeEvery)-c.now().Sub(began))
+		}
+		if err := c.sleep(ctx, pause); err != nil {
+			return false, err
+		}
+		began = c.now()
+		if isAway(why) && n%4 == 1 {
+			slow.start(ctx, c)
+		}
+		err := c.probe(ctx, quickProbe)
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if err == nil || slow.answered() {
+			retry.reset()
+			return true, nil
+		}
+		if cause(err) != c.state.Reason {
+			c.setState(ctx, Offline, cause(err), err)
+			c.log.Info("camera is offline", "reason", cause(err))
+		}
+		why = err
+	}
+}
+
+// isAway reports whether a probe, which is cheap, can tell that the reason for
+// a failure is gone.
+func isAway(err error) bool {
+	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoStream) || errors.Is(err, ErrNoDevice)
+}
+
+// slowProbe is a probe that takes its time beside the quick ones, at most one
+// at once: a camera behind a slow network answers only that, and one that comes
+// back must not have to wait for its end.
+type slowProbe struct {
+	cancel context.CancelFunc
+	done   chan error // nil: none runs
+}
+
+func (p *slowProbe) start(ctx context.Context, c *Camera) {
+	if p.done != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- c.probe(ctx, c.cfg.OpenTimeout) }()
+	p.cancel, p.done = cancel, done
+}
+
+// answered reports whether the camera would serve its stream.
+func (p *slowProbe) answered() bool {
+	select {
+	case err := <-p.done:
+		p.cancel()
+		p.done = nil
+		return err == nil
+	default:
+		return false
+	}
+}
+
+func (p *slowProbe) stop() {
+	if p.done != nil {
+		p.cancel()
+		<-p.done
+	}
+}

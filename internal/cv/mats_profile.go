@@ -1,0 +1,9 @@
+//go:build cv && matprofile
+
+package cv
+
+import "gocv.io/x/gocv"
+
+// OpenMats is how many OpenCV matrices this process has open. Only a build with
+// the tag matprofile counts; others say 0.
+func OpenMats() int { return gocv.MatProfile.Count() }
