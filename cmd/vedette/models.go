@@ -85,19 +85,33 @@ save it beside the file, under the same name with the ending .yaml, and edit wha
 				return &usageError{err}
 			}
 			m, r, err := models.Inspect(path, guess)
+			unclear := errors.Is(err, models.ErrTaskUnclear)
+			if unclear {
+				r.Notes = append(r.Notes, err.Error())
+			}
 			writeReport(cmd.ErrOrStderr(), r)
-			if err != nil {
+			if err != nil && !unclear {
 				return &usageError{err}
 			}
 			data, err := m.YAML()
 			if err != nil {
 				return err
 			}
+			if unclear {
+				data = append(data, unclearManifest...)
+			}
 			_, err = cmd.OutOrStdout().Write(data)
 			return err
 		},
 	}
 }
+
+// unclearManifest ends the manifest of a model whose file does not say what it
+// does: as it is, it is refused.
+const unclearManifest = `# To be completed: the file does not say what the model does. For a classifier:
+# task: classify
+# labels: [first, second]    # one for each class, in the order of the output
+`
 
 func writeReport(w io.Writer, r models.Report) {
 	if r.Path == "" {

@@ -67,6 +67,11 @@ type Decoder interface {
 // New returns the decoder that m.Output.Decoder names, for a model with these
 // outputs. It checks that the decoder can read them and that the labels fit.
 func New(m models.Manifest, outputs []Info) (Decoder, error) {
+	switch m.Task {
+	case models.Segment, models.Embed, models.Anomaly:
+		return nil, fmt.Errorf("%w: models that %s cannot be run yet: no decoder answers task %q, they answer %s and %s; outputs found: %s",
+			ErrLayout, m.Task, m.Task, models.Detect, models.Classify, infoList(outputs))
+	}
 	k, ok := kindByName(m.Output.Decoder)
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no decoder %q; outputs found: %s; decoders: %s",
