@@ -14,7 +14,7 @@ export CGO_CXXFLAGS ?= -O2 -w
 all: build
 
 help:
-	@sed -n 's/^# \{3\}//p' Makefile; printf 'make build        bin/vedette\nmake build-nocv   bin/vedette without OpenCV: every command but capture\nmake lint         vet, staticcheck, gofmt, import directions\nmake bench        the benchmarks of this machine\n'
+	@sed -n 's/^# \{3\}//p' Makefile; printf 'make build        bin/vedette\nmake build-nocv   bin/vedette without OpenCV: every command but capture from video\nmake lint         vet, staticcheck, gofmt, import directions\nmake bench        the benchmarks of this machine\n'
 
 setup:
 	@scripts/setup.sh
