@@ -8,7 +8,6 @@
 package pipeline
 
 import (
-	"runtime"
 	"time"
 
 	"github.com/vedette-io/vedette/ingest"
@@ -74,7 +73,7 @@ func (m Model) workers() int {
 	if m.Workers > 0 {
 		return m.Workers
 	}
-	return max(1, runtime.GOMAXPROCS(0)/max(m.Threads, 1))
+	return max(1, cores()/max(m.Threads, 1))
 }
 
 // Camera is one source and what to look for in it.

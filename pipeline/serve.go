@@ -35,6 +35,9 @@ func (p *Pipeline) serve(ctx context.Context, m Model) error {
 		p.deps.Metrics.EngineFallback(name)
 	}
 	served.least = baseScore(loaded.Manifest)
+	if eng.Name() != "gorgonia" { // whose runs are Go
+		besides(m.workers())
+	}
 	p.served[name] = served
 	stop, err := p.bus.Serve(p.bus.Subjects().Tensor(name, p.instance), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
 		served.Pool.Handle(infer.Incoming{Header: header, Body: body, Respond: respond})
