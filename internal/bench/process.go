@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticksPerSecond is USER_HZ, which is 100 on every Linux that Go runs on.
@@ -17,8 +19,8 @@ const ticksPerSecond = 100
 // Tree is what a process and all its descendants have used.
 type Tree struct {
 	Processes int
-	// CPU is user and system time, that of descendants which have ended and were
-	// waited for included, to 10 ms for each process.
+	// CPU is user and system time, to the microsecond; that of descendants which
+	// have ended and were waited for is included, to 10 ms for each process.
 	CPU time.Duration
 	// Memory is the proportional set size in bytes: shared pages count once
 	// among those who share them.
@@ -50,9 +52,9 @@ func ReadTree(pid int) (Tree, error) {
 }
 
 func readCPU(pid int) (t Tree, all []int, err error) {
-	all = []int{pid}
-	for i := 0; i < len(all); i++ {
-		cpu, err := cpuTime(all[i])
+	all = Family(pid)
+	for i, p := range all {
+		cpu, err := cpuTime(p)
 		if err != nil && i == 0 {
 			return Tree{}, nil, err
 		}
@@ -60,9 +62,17 @@ func readCPU(pid int) (t Tree, all []int, err error) {
 			t.Processes++
 			t.CPU += cpu
 		}
-		all = append(all, children(all[i])...)
 	}
 	return t, all, nil
+}
+
+// Family is pid and its descendants, parents before children.
+func Family(pid int) []int {
+	all := []int{pid}
+	for i := 0; i < len(all); i++ {
+		all = append(all, children(all[i])...)
+	}
+	return all
 }
 
 func children(pid int) []int {
@@ -85,27 +95,45 @@ func children(pid int) []int {
 	return pids
 }
 
-// cpuTime is utime, stime, cutime and cstime of /proc/<pid>/stat.
+// cpuTime is what the process's own clock shows, and what the children used
+// that it has waited for.
 func cpuTime(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	var own unix.Timespec
+	const processClock = 2 // CPUCLOCK_SCHED of the kernel's clock numbers
+	if err := unix.ClockGettime(int32(^pid<<3|processClock), &own); err != nil {
+		return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
+	}
+	fields, err := stat(pid)
 	if err != nil {
 		return 0, err
 	}
-	// The name, in parentheses, may contain anything.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from field 3, the state
-	const utime = 14 - 3
-	if len(fields) < utime+4 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
+	const cutime = 16 - firstField
 	var ticks int64
-	for _, f := range fields[utime : utime+4] {
+	for _, f := range fields[cutime : cutime+2] {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 		}
 		ticks += n
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+	return time.Duration(own.Nano()) + time.Duration(ticks)*time.Second/ticksPerSecond, nil
+}
+
+// firstField is the number that proc(5) gives the first word of stat.
+const firstField = 3
+
+// stat are the words of /proc/<pid>/stat behind the name, the state first.
+func stat(pid int) ([]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	// The name, in parentheses, may contain anything.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 20 {
+		return nil, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	}
+	return fields, nil
 }
 
 // proportionalSize is Pss of /proc/<pid>/smaps_rollup.
