@@ -54,9 +54,9 @@ lint: setup
 	go test -count=1 ./internal/archtest
 
 # MODEL and SOURCE are a real model and a real clip, for figures that mean
-# something: make bench MODEL=yolox_nano.onnx SOURCE=clip.mp4
+# something: make bench MODEL=yolox_nano.onnx SOURCE=clip.mp4 (QUICK=1: a minute)
 bench: build
-	bin/vedette bench $(if $(MODEL),--model $(MODEL)) $(if $(SOURCE),--source $(SOURCE))
+	bin/vedette bench $(if $(QUICK),--quick) $(if $(MODEL),--model $(MODEL)) $(if $(SOURCE),--source $(SOURCE))
 
 clean:
 	rm -rf bin demo-output

@@ -115,8 +115,9 @@ func (p *Pipeline) capture(ctx context.Context, c Camera, epochs *vedette.Epochs
 const maxDecoderThreads = 8
 
 // decoderThreads is how many threads the decoder of each of the cameras that
-// are files may use: together no more than there are cores, since each of them
-// costs, too. 0: no file.
+// are files may use: together half as many as there are cores, since the
+// workers need the others, and a frame that is decoded by several threads costs
+// more than by one. 0: no file.
 func (p *Pipeline) decoderThreads() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,7 +130,7 @@ func (p *Pipeline) decoderThreads() int {
 	if files == 0 {
 		return 0
 	}
-	return min(max(1, cores()/files), maxDecoderThreads)
+	return min(max(1, cores()/2/files), maxDecoderThreads)
 }
 
 // slots is how many pictures the camera's ring has. Under every a picture stays

@@ -126,7 +126,7 @@ func (c *contender) run(ctx context.Context) (stretch, error) {
 	return stretch{after.frames - before.frames, took.Seconds(), after.cpu - before.cpu}, err
 }
 
-// finish lets the processes end by themselves, and gives their results.
+// finish lets the processes end by themselves, and gives their results as one.
 func (c *contender) finish() (benchResult, error) {
 	results := make([]benchResult, len(c.processes))
 	if err := bench.Continue(c.pids()); err != nil {
@@ -142,7 +142,10 @@ func (c *contender) finish() (benchResult, error) {
 			return benchResult{}, err
 		}
 	}
-	return sum(results), nil
+	total := sum(results)
+	total.Model, total.EngineName, total.Device = results[0].Model, results[0].EngineName, results[0].Device
+	total.Width, total.Height = results[0].Width, results[0].Height
+	return total, nil
 }
 
 // close ends what still runs, or is paused.

@@ -234,7 +234,7 @@ func (w *benchWorker) pipeline(ctx context.Context) (err error) {
 }
 
 // countEvery is how often frames are counted.
-const countEvery = 10 * time.Millisecond
+const countEvery = 20 * time.Millisecond
 
 // runOn lets the pipeline run until the measurement is over, and counts where
 // it is asked to.

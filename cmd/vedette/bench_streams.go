@@ -108,13 +108,15 @@ func (b *benchmark) compare(ctx context.Context, s *benchStreams, profile bool) 
 	if err != nil {
 		return err
 	}
-	if _, err := line.finish(); err != nil {
+	straight, err := line.finish()
+	if err != nil {
 		return err
 	}
 	r, err := pipe.finish()
 	if err != nil {
 		return err
 	}
+	b.report.learn(&straight) // what the source is
 	s.memory = append(s.memory, r.Memory)
 	s.Processes = r.Processes
 	b.report.learn(&r)

@@ -44,7 +44,7 @@ func (r *benchReport) head(b *strings.Builder) {
 	m := &r.Machine
 	fmt.Fprintf(b, "%s\n%s, %d cores, %.1f GB, %s, Linux %s, load %.1f before\n", r.Version, m.CPU, m.Cores, float64(m.Memory)/1e9, m.OS, m.Kernel, m.Load1)
 	model, source := "", strings.Join(r.Sources, ", ")
-	if r.Model != "" {
+	if r.Engine != "" {
 		model = r.Model + " on " + r.Engine + ", " + r.Device
 	}
 	if r.OwnModel {

@@ -4,8 +4,8 @@
 // Go's runtime has a watchdog thread that sleeps for 20 µs at a time while a
 // goroutine is in C, which in a pipeline is always: engines and decoders are
 // C. At the kernel's default slack of 50 µs it is woken fourteen thousand times
-// a second, in each capture process, too: 8 % of the processor time of a
-// frame. Waking it later costs nothing that matters here. What waits for data
+// a second, in each capture process, too: with a small detector, a twentieth of
+// the processor time of a frame and more. Waking it later costs nothing that matters here. What waits for data
 // is woken by data, not by a timer, and a camera that is paced by timers is so
 // to half a millisecond.
 //
