@@ -6,7 +6,8 @@
 # of the npm package and of the wheel, and the archive of the release):
 #   npm      the package onnxruntime-node, without running its install scripts
 #   pip      the wheel onnxruntime
-#   release  the archive of the official GitHub release, with curl
+#   release  the archive of the official GitHub release, with curl; not tried,
+#            its checksum is the one that many other projects pin
 # If what is installed gives none, it installs curl and then pip by apt-get.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -176,7 +176,7 @@ func quartiles(v []float64) [2]float64 {
 	return [2]float64{round(bench.Quantile(v, 0.25), 3), round(bench.Quantile(v, 0.75), 3)}
 }
 
-// Budgets; ARCHITECTURE.md has them, too.
+// The budgets; README.md has them, too.
 const (
 	budgetRatio     = 0.90
 	budgetBusShare  = 0.05
