@@ -14,7 +14,7 @@ export CGO_CXXFLAGS ?= -O2 -w
 all: build
 
 help:
-	@sed -n 's/^# \{3\}//p' Makefile; printf 'make build        bin/vedette\nmake build-nocv   bin/vedette without OpenCV: every command but capture\nmake lint         vet, staticcheck, gofmt, import directions\nmake bench        the benchmarks of this machine\nmake soak         long tests\n'
+	@sed -n 's/^# \{3\}//p' Makefile; printf 'make build        bin/vedette\nmake build-nocv   bin/vedette without OpenCV: every command but capture from video\nmake lint         vet, staticcheck, gofmt, import directions\nmake bench        the benchmarks of this machine\nmake soak         long tests\n'
 
 setup:
 	@scripts/setup.sh
@@ -60,9 +60,9 @@ lint: setup
 	go test -count=1 ./internal/archtest
 
 # MODEL and SOURCE are a real model and a real clip, for figures that mean
-# something: make bench MODEL=yolox_nano.onnx SOURCE=clip.mp4
+# something: make bench MODEL=yolox_nano.onnx SOURCE=clip.mp4 (QUICK=1: a minute)
 bench: build
-	bin/vedette bench $(if $(MODEL),--model $(MODEL)) $(if $(SOURCE),--source $(SOURCE))
+	bin/vedette bench $(if $(QUICK),--quick) $(if $(MODEL),--model $(MODEL)) $(if $(SOURCE),--source $(SOURCE))
 
 clean:
 	rm -rf bin demo-output

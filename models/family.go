@@ -58,6 +58,9 @@ func refine(m *Manifest, f *onnxfile.Model) {
 		// The raw network has no exponential: only decoding its boxes does.
 		m.Output.Decoded = f.Has("Exp")
 	case "classify":
+		if outs := outputInfos(f); len(outs) == 1 {
+			m.Output.Softmax = outs[0].Logits()
+		}
 		if m.Input.Color != Gray && f.Metadata["author"] != "Ultralytics" {
 			in := imageNetInput()
 			in.Name, in.Width, in.Height, in.Layout, in.Type = m.Input.Name, m.Input.Width, m.Input.Height, m.Input.Layout, m.Input.Type
@@ -66,9 +69,9 @@ func refine(m *Manifest, f *onnxfile.Model) {
 	}
 }
 
-// usualLabels names the label set of a model with so many classes, where one
+// UsualLabels names the label set of a model with so many classes, where one
 // is all but certain.
-func usualLabels(task Task, classes int) string {
+func UsualLabels(task Task, classes int) string {
 	switch {
 	case task == Detect && classes == 80:
 		return "coco80"

@@ -19,6 +19,20 @@ type TensorInfo struct {
 	Op string
 }
 
+// Probabilities reports whether the operator behind the output makes
+// probabilities of what it gets.
+func (i TensorInfo) Probabilities() bool {
+	switch i.Op {
+	case "Softmax", "Sigmoid", "HardSigmoid":
+		return true
+	}
+	return false
+}
+
+// Logits reports whether the output of a classifier needs a softmax, by the
+// operator behind it; with an unknown one it does not.
+func (i TensorInfo) Logits() bool { return i.Op != "" && !i.Probabilities() }
+
 // String is the output for people: "boxes" [1 ? 4].
 func (i TensorInfo) String() string {
 	var b strings.Builder

@@ -19,8 +19,14 @@ import (
 // GuessFunc proposes a manifest for a bare model file from the shapes of its
 // outputs, its metadata and what is known of its input: the decoder and its
 // parameters, and how the family is usually fed. Its error shows the shapes
-// and the decoders that exist. infer/decode has the one that is used.
+// and the decoders that exist, or wraps [ErrTaskUnclear]. infer/decode has the
+// one that is used.
 type GuessFunc func(outputs []TensorInfo, meta map[string]string, in Input) (Manifest, error)
+
+// ErrTaskUnclear is wrapped when a file has nothing that says what its model
+// does, so that somebody has to: a vector of numbers is scores of classes in
+// one model and an embedding in another.
+var ErrTaskUnclear = errors.New("the file does not say what the model does")
 
 // Model is an ONNX file with a complete manifest.
 type Model struct {
@@ -82,7 +88,8 @@ func Load(path string, guess GuessFunc) (*Model, error) {
 }
 
 // Inspect is Load for looking at a model: it reports what the file says also
-// when no manifest can be proposed, and then returns the error as well.
+// when no manifest can be proposed, and then returns the error as well. With an
+// error that wraps [ErrTaskUnclear] the manifest has what the file does say.
 func Inspect(path string, guess GuessFunc) (Manifest, Report, error) {
 	found, err := locate(path)
 	if err != nil {
@@ -90,9 +97,12 @@ func Inspect(path string, guess GuessFunc) (Manifest, Report, error) {
 	}
 	m, r, err := found.load(guess)
 	if err != nil {
-		return Manifest{}, r, fmt.Errorf("inspect model %s: %w", path, err)
+		err = fmt.Errorf("inspect model %s: %w", path, err)
 	}
-	return m.Manifest, r, nil
+	if m == nil {
+		return Manifest{}, r, err
+	}
+	return m.Manifest, r, err
 }
 
 // files are the paths of a model; either may be empty at first.
@@ -180,7 +190,11 @@ func (f files) load(guess GuessFunc) (*Model, Report, error) {
 		return nil, Report{Path: f.onnx, Bytes: len(data)}, fmt.Errorf("%s: %w", f.onnx, err)
 	}
 	r := report(f, data, file)
-	if m, r.Origin, err = complete(m, doc, file, r, guess); err != nil {
+	m, r.Origin, err = complete(m, doc, file, r, guess)
+	if errors.Is(err, ErrTaskUnclear) {
+		return &Model{Manifest: m, Path: f.onnx, ONNX: data, Report: r}, r, err
+	}
+	if err != nil {
 		return nil, r, err
 	}
 	r.Notes = notes(m, r.Origin, file)
@@ -269,22 +283,37 @@ func complete(m Manifest, doc *strictyaml.Doc, file *onnxfile.Model, r Report, g
 	if err != nil {
 		return m, "", err
 	}
-	var proposal Manifest
-	proposal, err = propose(m, file, in, guess)
+	if m.Task == Classify && m.Output.Decoder == "" {
+		m.Output.Decoder = "classify" // the only one that answers the task
+	}
+	proposal, err := propose(m, file, in, guess)
+	if errors.Is(err, ErrTaskUnclear) && len(m.Labels)+len(m.LabelSet) > 0 && m.Task == "" {
+		m.Output.Decoder = "classify" // what else has labels
+		proposal, err = propose(m, file, in, guess)
+	}
+	if errors.Is(err, ErrTaskUnclear) && m.Task == "" {
+		return m.merge(proposal, doc).named(r), origin, err
+	}
 	if err != nil && m.Output.Decoder == "" && (m.Task == "" || m.Task == Detect || m.Task == Classify) {
 		return m, "", err
 	}
 	m = m.merge(proposal, doc)
-	if m.Name == "" {
-		m.Name = vedette.Slug(strings.TrimSuffix(filepath.Base(r.Path), filepath.Ext(r.Path)))
-	}
-	m.File, m.SHA256 = filepath.Base(r.Path), r.SHA256
+	m = m.named(r)
 	if len(m.Labels) == 0 && m.LabelSet == "" {
-		m.LabelSet = usualLabels(m.Task, classCount(m.Output.Decoder, outputInfos(file)))
+		m.LabelSet = UsualLabels(m.Task, classCount(m.Output.Decoder, outputInfos(file)))
 	}
 	m = m.withDefaults()
 	m.contradictions(doc, file, in)
 	return m, origin, doc.Err()
+}
+
+// named has the name and the hash of the file of r.
+func (m Manifest) named(r Report) Manifest {
+	if m.Name == "" {
+		m.Name = vedette.Slug(strings.TrimSuffix(filepath.Base(r.Path), filepath.Ext(r.Path)))
+	}
+	m.File, m.SHA256 = filepath.Base(r.Path), r.SHA256
+	return m
 }
 
 // propose is the manifest that the file suggests: the decoder table's guess,
@@ -307,6 +336,7 @@ func propose(m Manifest, file *onnxfile.Model, in Input, guess GuessFunc) (Manif
 		}
 		if m.Output.Decoder == "" {
 			p := Manifest{Input: size}
+			p.Input.Name, p.Input.Layout, p.Input.Type, p.Input.Color = in.Name, in.Layout, in.Type, in.Color
 			return p, err
 		}
 	}

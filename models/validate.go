@@ -58,7 +58,7 @@ func (m Manifest) validate(doc *strictyaml.Doc) {
 	checkEnum(doc, "task", m.Task)
 	m.Input.validate(doc)
 	m.Output.validate(doc)
-	if m.LabelSet != "" && len(m.Labels) > 0 && m.LabelSet != usualLabels(m.Task, len(m.Labels)) {
+	if m.LabelSet != "" && len(m.Labels) > 0 && m.LabelSet != UsualLabels(m.Task, len(m.Labels)) {
 		doc.Add("labels", "give either labels or label_set, not both")
 	}
 	if m.LabelSet != "" && !slices.Contains(LabelSets(), m.LabelSet) {

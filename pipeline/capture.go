@@ -92,6 +92,9 @@ func (p *Pipeline) capture(ctx context.Context, c Camera, epochs *vedette.Epochs
 		return err
 	}
 	c.Ingest.Slots = p.slots(c)
+	if c.Ingest.DecoderThreads == 0 {
+		c.Ingest.DecoderThreads = p.decoderThreads()
+	}
 	camera, err := ingest.New(c.Ingest, ingest.Deps{Log: p.deps.Log, Epochs: epochs, Output: out})
 	if err != nil {
 		return err
@@ -108,6 +111,28 @@ func (p *Pipeline) capture(ctx context.Context, c Camera, epochs *vedette.Epochs
 		err = errors.Join(err, p.owner.Wait(ctx, c.Ingest.ID))
 	}
 	return errors.Join(err, finished(ctx))
+}
+
+// maxDecoderThreads is where more of them only make frames late.
+const maxDecoderThreads = 8
+
+// decoderThreads is how many threads the decoder of each of the cameras that
+// are files may use: together half as many as there are cores, since the
+// workers need the others, and a frame that is decoded by several threads costs
+// more than by one. 0: no file.
+func (p *Pipeline) decoderThreads() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	files := 0
+	for _, c := range p.cfg.Cameras {
+		if c.Ingest.Source.Kind() == ingest.File {
+			files++
+		}
+	}
+	if files == 0 {
+		return 0
+	}
+	return min(max(1, cores()/2/files), maxDecoderThreads)
 }
 
 // slots is how many pictures the camera's ring has. Under every a picture stays

@@ -8,7 +8,6 @@
 package pipeline
 
 import (
-	"runtime"
 	"slices"
 	"time"
 
@@ -89,7 +88,7 @@ func (m Model) workers(device engine.DeviceKind) int {
 	case device.Batches():
 		return onGPU
 	}
-	return max(1, runtime.GOMAXPROCS(0)/max(m.Threads, 1))
+	return max(1, cores()/max(m.Threads, 1))
 }
 
 // batch is how requests for the model are put together on a device.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +101,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	cv.SetThreads(1)
 	p := &Pipeline{
 		cfg: cfg, deps: deps, instance: newInstance(cfg.Host), runs: cfg.Stages, asked: make(chan struct{}, 1),
-		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, shares: infer.NewShares(runtime.GOMAXPROCS(0)), states: map[string]ingest.State{}, began: time.Now(),
+		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, shares: infer.NewShares(cores()), states: map[string]ingest.State{}, began: time.Now(),
 		running: map[string]*running{}, listening: map[string]func() error{}, ended: make(chan struct{}), open: 1, // Run itself
 	}
 	if cfg.Stages.all() {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"time"
 
@@ -39,6 +38,9 @@ func (p *Pipeline) serve(ctx context.Context, m Model) error {
 		p.deps.Metrics.EngineFallback(name)
 	}
 	served.least = baseScore(loaded.Manifest)
+	if eng.Name() != "gorgonia" { // whose runs are Go
+		besides(served.Pool.Workers())
+	}
 	p.served[name] = served
 	stop, err := p.bus.Serve(p.bus.Subjects().Tensor(name, p.instance), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
 		served.Pool.Handle(infer.Incoming{Header: header, Body: body, Respond: respond})
@@ -76,7 +78,7 @@ type Served struct {
 // Serve loads a model into an engine and starts its workers, which have the
 // machine for themselves. observer may be nil.
 func Serve(ctx context.Context, eng infer.Engine, m Model, log *slog.Logger, observer infer.Observer) (*Served, error) {
-	l := loader{engine: eng, model: m, log: log, shares: infer.NewShares(runtime.GOMAXPROCS(0))}
+	l := loader{engine: eng, model: m, log: log, shares: infer.NewShares(cores())}
 	return l.serve(ctx, func(vedette.ModelRef) infer.Observer { return observer })
 }
 

@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
-die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+die() { say "$@"; exit 1; }
+. scripts/apt.sh
 
 want_go=$(sed -n 's/^go //p' go.mod)
 command -v go >/dev/null || die "Go is not installed: install Go $want_go or newer, then run this again"
@@ -25,16 +26,7 @@ if [ "${1:-}" != --no-cv ]; then
   command -v ffmpeg >/dev/null || missing+=(ffmpeg)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
-  command -v apt-get >/dev/null ||
-    die "missing ${missing[*]} and this system has no apt-get: install them (OpenCV 4.6 or newer with its development files) with its own package manager, then run this again"
-  sudo=()
-  if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || die "missing ${missing[*]}: run as root: apt-get install ${missing[*]}"
-    sudo=(sudo)
-  fi
-  say "installing ${missing[*]} with apt-get (once; a few minutes)"
-  "${sudo[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  apt_install "${missing[@]}" || die "install ${missing[*]} (OpenCV 4.6 or newer with its development files), then run this again"
 fi
 
 scripts/ort.sh

@@ -237,7 +237,7 @@ func (w *benchWorker) alone(ctx context.Context) (err error) {
 // warmUps is how many calls come before the measurement.
 const warmUps = 5
 
-// repeat counts how often f runs in the time given.
+// repeat counts how often f runs until the measurement is over.
 func (w *benchWorker) repeat(ctx context.Context, f func() error) error {
 	for range warmUps {
 		if err := f(); err != nil {
@@ -247,22 +247,32 @@ func (w *benchWorker) repeat(ctx context.Context, f func() error) error {
 	if err := w.ready(); err != nil {
 		return err
 	}
+	counter, err := w.counting()
+	if err != nil {
+		return err
+	}
 	before, err := w.begin()
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	for time.Since(began) < w.length() {
-		if ctx.Err() != nil {
+	began, over := time.Now(), w.over()
+	for {
+		select {
+		case <-over:
+			w.result.Seconds = time.Since(began).Seconds()
+			return w.end(before)
+		case <-ctx.Done():
 			return context.Cause(ctx)
+		default:
 		}
 		if err := f(); err != nil {
 			return err
 		}
 		w.result.Frames++
+		if counter != nil {
+			counter.Set(uint64(w.result.Frames))
+		}
 	}
-	w.result.Seconds = time.Since(began).Seconds()
-	return w.end(before)
 }
 
 // engine runs all workers of one loaded model on the same picture.

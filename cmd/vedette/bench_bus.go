@@ -9,15 +9,17 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/ring"
 	"github.com/vedette-io/vedette/internal/tensor"
 )
 
 // busObjects is how many objects the detections of the bus measurement have.
 const busObjects = 5
 
-// bus measures what a frame costs on the bus: a frame reference to the owner
-// and its release, a tensor to a worker and the answer, a detection into the
-// stream. No picture is made and no model is run.
+// bus measures what a frame costs on the bus: a reference into a ring to the
+// owner and its release, a tensor to a worker and the answer, a detection into
+// the stream; or the first of these alone. No picture is made and no model is
+// run.
 func (w *benchWorker) bus(ctx context.Context) (err error) {
 	m, err := benchModel(&w.job)
 	if err != nil {
@@ -32,7 +34,14 @@ func (w *benchWorker) bus(ctx context.Context) (err error) {
 	if err := b.EnsureDetections(ctx, bus.DefaultDetectionLimits()); err != nil {
 		return err
 	}
-	h := &busHops{bus: b, model: m.Loaded.Manifest.Name, body: make([]byte, in.Width*in.Height*in.Channels()), done: make(chan error, 1)}
+	h := &busHops{
+		bus: b, model: m.Loaded.Manifest.Name, body: make([]byte, in.Width*in.Height*in.Channels()), done: make(chan error, 1),
+		reference: w.job.Mode == modeReference,
+	}
+	if h.ring, err = ring.Create(ring.DefaultSlots, busStride*busHeight); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.pictures.Close(), h.ring.Close()) }()
 	h.writer = b.NewDetectionWriter()
 	stopAll, err := h.start()
 	if err != nil {
@@ -48,10 +57,20 @@ type busHops struct {
 	model  string
 	body   []byte
 	seq    uint64
+	ring   *ring.Writer
 	writer *bus.DetectionWriter
 	sender *bus.FrameSender
 	done   chan error
+
+	reference bool        // only the first hop
+	pictures  ring.Reader // the owner's
 }
+
+// The frames are those of a 1080p camera.
+const (
+	busWidth, busHeight = 1920, 1080
+	busStride           = 3 * busWidth
+)
 
 func (h *busHops) start() (stop func() error, err error) {
 	objects := make([]vedette.Object, busObjects)
@@ -99,13 +118,19 @@ func (h *busHops) start() (stop func() error, err error) {
 // frame sends one frame and waits for its detection to be stored.
 func (h *busHops) frame(ctx context.Context) error {
 	now := vedette.At(time.Now())
+	slot := int(h.seq) % h.ring.Slots()
+	h.ring.Begin(slot)
 	f := &vedette.Frame{
 		Schema: vedette.FrameSchema, Camera: "bench", Epoch: "01jdv8k2", Seq: h.seq, CaptureTime: now, Clock: vedette.ClockHost,
-		CapturedAt: now, Width: 1920, Height: 1080, Format: vedette.BGR24,
-		Ref: vedette.RingRef{Path: "/proc/12345/fd/12", Slot: 3, Generation: 2 * h.seq, Offset: 4096, Stride: 5760, Bytes: 5760 * 1080},
+		CapturedAt: now, Width: busWidth, Height: busHeight, Format: vedette.BGR24,
+		Ref: h.ring.Commit(slot, busStride, busStride*busHeight),
 	}
 	h.seq++
-	if err := h.sender.Send(ctx, f, func() {}); err != nil {
+	released := func() {}
+	if h.reference {
+		released = func() { h.done <- nil }
+	}
+	if err := h.sender.Send(ctx, f, released); err != nil {
 		return err
 	}
 	select {
@@ -119,7 +144,18 @@ func (h *busHops) frame(ctx context.Context) error {
 // owner does what the owner of a camera does with a frame, but for the
 // picture.
 func (h *busHops) owner(f *vedette.Frame, ack func()) {
+	if _, err := h.pictures.View(f.Ref); err != nil {
+		h.done <- err
+		return
+	}
+	if !h.pictures.Valid(f.Ref) {
+		h.done <- ring.ErrOverwritten
+		return
+	}
 	ack()
+	if h.reference {
+		return
+	}
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

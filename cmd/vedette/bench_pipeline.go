@@ -78,7 +78,7 @@ func (w *benchWorker) pipelineConfig(m pipeline.Model) (pipeline.Config, error) 
 	return cfg, nil
 }
 
-// tally counts detections as a subscriber sees them.
+// tally is what a subscriber sees.
 type tally struct {
 	mu        sync.Mutex
 	missing   map[string]bool // cameras that have given none yet
@@ -89,6 +89,14 @@ type tally struct {
 	failed    string
 	latencies []float64
 	infer     []float64
+}
+
+func newTally(cfg pipeline.Config) *tally {
+	t := &tally{missing: map[string]bool{}, all: make(chan struct{})}
+	for _, c := range cfg.Cameras {
+		t.missing[c.Ingest.ID] = true
+	}
+	return t
 }
 
 func (t *tally) seen(d *vedette.Detection) {
@@ -111,6 +119,67 @@ func (t *tally) seen(d *vedette.Detection) {
 	}
 }
 
+// count starts and stops the counting.
+func (t *tally) count(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counting = on
+}
+
+// livePipeline is a pipeline that runs, with a subscriber.
+type livePipeline struct {
+	*pipeline.Pipeline
+	unsubscribe func() error
+	cancel      context.CancelFunc
+	ended       chan struct{}
+	err         error // how Run ended
+}
+
+// startPipeline runs a pipeline until it is closed. seen is told of every
+// detection, as a subscriber is.
+func startPipeline(ctx context.Context, cfg pipeline.Config, deps pipeline.Deps, seen func(*vedette.Detection)) (*livePipeline, error) {
+	p, err := pipeline.Start(ctx, cfg, deps)
+	if err != nil {
+		return nil, err
+	}
+	l := &livePipeline{Pipeline: p, ended: make(chan struct{})}
+	if l.unsubscribe, err = p.Bus().SubscribeDetections(ctx, func(d *vedette.Detection, _ []byte) { seen(d) }); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	var running context.Context
+	running, l.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(l.ended)
+		l.err = p.Run(running)
+	}()
+	return l, nil
+}
+
+// await waits for something that happens while the pipeline runs.
+func (l *livePipeline) await(ctx context.Context, what <-chan struct{}) error {
+	select {
+	case <-what:
+		return nil
+	case <-l.ended:
+		return errors.Join(errors.New("the pipeline ended before the measurement"), l.err)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// silence ends the subscription: what a subscriber costs is not the pipeline's.
+func (l *livePipeline) silence() error {
+	stop := l.unsubscribe
+	l.unsubscribe = func() error { return nil }
+	return stop()
+}
+
+func (l *livePipeline) close() error {
+	l.cancel()
+	<-l.ended
+	return errors.Join(l.err, l.unsubscribe(), l.Pipeline.Close())
+}
+
 // pipeline measures the whole pipeline, from when every stream has given a
 // detection.
 func (w *benchWorker) pipeline(ctx context.Context) (err error) {
@@ -122,43 +191,19 @@ func (w *benchWorker) pipeline(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	t := &tally{missing: map[string]bool{}, all: make(chan struct{})}
-	for _, c := range cfg.Cameras {
-		t.missing[c.Ingest.ID] = true
-	}
-	p, err := pipeline.Start(ctx, cfg, pipeline.Deps{Log: w.g.log})
+	t := newTally(cfg)
+	p, err := startPipeline(ctx, cfg, pipeline.Deps{Log: w.g.log}, t.seen)
 	if err != nil {
 		return err
 	}
-	stop, err := p.Bus().SubscribeDetections(ctx, func(d *vedette.Detection, _ []byte) { t.seen(d) })
-	if err != nil {
-		return errors.Join(err, p.Close())
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.await(ctx, t.all); err != nil {
+		return err
 	}
-	running, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(running) }()
-	err = w.count(ctx, t, ended, p)
-	cancel()
-	runErr := <-ended
-	if err == nil && t.failed != "" {
-		err = fmt.Errorf("a frame failed: %s", t.failed)
-	}
-	return errors.Join(err, runErr, stop(), p.Close())
-}
-
-// count measures while the pipeline runs.
-func (w *benchWorker) count(ctx context.Context, t *tally, ended chan error, p *pipeline.Pipeline) error {
-	early := func(err error) error {
-		ended <- nil // for the one who waits
-		return errors.Join(errors.New("the pipeline ended before the measurement"), err)
-	}
-	select {
-	case <-t.all:
-	case err := <-ended:
-		return early(err)
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if w.job.Counter != "" {
+		if err := p.silence(); err != nil {
+			return err
+		}
 	}
 	if err := w.ready(); err != nil {
 		return err
@@ -171,26 +216,60 @@ func (w *benchWorker) count(ctx context.Context, t *tally, ended chan error, p *
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	t.counting = true
-	t.mu.Unlock()
-	began, dropped := time.Now(), droppedOf(p)
-	select {
-	case <-time.After(w.length()):
-	case err := <-ended:
-		return early(err)
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	t.count(true)
+	began, dropped := time.Now(), droppedOf(p.Pipeline)
+	if err := w.runOn(ctx, p); err != nil {
+		return err
 	}
-	t.mu.Lock()
-	t.counting = false
+	t.count(false)
 	r := &w.result
 	r.Frames, r.Seconds, r.Latencies, r.Infer = t.frames, t.last.Sub(began).Seconds(), t.latencies, t.infer
-	t.mu.Unlock()
-	r.Dropped = droppedOf(p) - dropped
+	r.Dropped = droppedOf(p.Pipeline) - dropped
 	status := p.Status()
 	r.Model, r.EngineName, r.Device = status.Models[0].Name, status.Models[0].Engine, status.Models[0].Device
-	return errors.Join(w.end(before), stopProfile())
+	if t.failed != "" {
+		err = fmt.Errorf("a frame failed: %s", t.failed)
+	}
+	return errors.Join(err, w.end(before), stopProfile())
+}
+
+// countEvery is how often frames are counted.
+const countEvery = 20 * time.Millisecond
+
+// runOn lets the pipeline run until the measurement is over, and counts where
+// it is asked to.
+func (w *benchWorker) runOn(ctx context.Context, p *livePipeline) error {
+	counter, err := w.counting()
+	if err != nil {
+		return err
+	}
+	over := w.over()
+	if counter == nil {
+		return p.await(ctx, over)
+	}
+	ticker := time.NewTicker(countEvery)
+	defer ticker.Stop()
+	for {
+		inferred, failed := uint64(0), uint64(0)
+		for _, c := range p.Status().Cameras {
+			for _, a := range c.Accounts {
+				inferred, failed = inferred+a.Inferred, failed+a.Failed
+			}
+		}
+		if failed > 0 {
+			return fmt.Errorf("%d frames failed", failed)
+		}
+		counter.Set(inferred)
+		select {
+		case <-ticker.C:
+		case <-over:
+			return nil
+		case <-p.ended:
+			return errors.Join(errors.New("the pipeline ended before the measurement"), p.err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // droppedOf counts frames dropped for any reason but that fewer were asked for.

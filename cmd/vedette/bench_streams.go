@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vedette-io/vedette/internal/bench"
@@ -37,65 +39,87 @@ func endless(dir, video string) (string, error) {
 // synthetic is a generated source without end that is read as fast as it goes.
 const synthetic = "synthetic://bars?width=768&height=432&fps=25&frames=1000000000"
 
-// throughput compares the pipeline with the straight-line program, and takes
-// turns in which goes first.
+// throughput compares the pipeline with the straight-line program. Both are
+// there all the time, on the same files, and take turns of half a second.
 func (b *benchmark) throughput(ctx context.Context) error {
 	if !b.o.has("files") && !b.o.has("synthetic") {
 		return nil
 	}
-	most := 0
-	for _, n := range b.o.streams {
-		most = max(most, n)
-	}
+	most := slices.Max(b.o.streams)
 	for _, n := range b.o.streams {
 		s := benchStreams{Streams: n}
-		for round := range b.o.rounds {
-			if err := b.round(ctx, &s, round, n == most); err != nil {
+		for range b.o.rounds {
+			if err := b.round(ctx, &s, n == most); err != nil {
+				b.keep(s)
 				return fmt.Errorf("%d streams: %w", n, err)
 			}
 		}
-		s.summarise()
-		b.report.Streams = append(b.report.Streams, s)
+		b.keep(s)
 	}
 	return nil
 }
 
-func (b *benchmark) round(ctx context.Context, s *benchStreams, round int, profile bool) error {
+// keep takes over what was measured with a number of streams.
+func (b *benchmark) keep(s benchStreams) {
+	if len(s.pairs)+len(s.synthetic) > 0 {
+		s.summarise()
+		b.report.Streams = append(b.report.Streams, s)
+	}
+}
+
+func (b *benchmark) round(ctx context.Context, s *benchStreams, profile bool) error {
 	if b.o.has("files") {
-		files := sourcesFor(b.loops, s.Streams)
-		line := func() error {
-			r, err := b.perCore(ctx, b.job(modeLine, files))
-			s.line = append(s.line, r)
+		if err := b.compare(ctx, s, profile); err != nil {
 			return err
-		}
-		pipe := func() error {
-			job := b.job(modePipeline, files)
-			if profile {
-				job.Profile = b.o.profile
-			}
-			r, err := b.once(ctx, job)
-			if err == nil {
-				s.pipeline = append(s.pipeline, r[0])
-			}
-			return err
-		}
-		order := []func() error{line, pipe}
-		if round%2 == 1 {
-			order = []func() error{pipe, line}
-		}
-		for _, f := range order {
-			if err := f(); err != nil {
-				return err
-			}
 		}
 	}
-	if b.o.has("synthetic") {
-		r, err := b.once(ctx, b.job(modePipeline, sourcesFor([]string{synthetic}, s.Streams)))
-		if err != nil {
-			return err
-		}
+	if !b.o.has("synthetic") {
+		return nil
+	}
+	job := b.job(modePipeline, sourcesFor([]string{synthetic}, s.Streams))
+	r, err := b.once(ctx, fmt.Sprintf("the pipeline on %d synthetic streams", s.Streams), job)
+	if err == nil {
 		s.synthetic = append(s.synthetic, r[0])
 	}
+	return err
+}
+
+// compare lets the straight-line program, in one process per core, and the
+// pipeline take turns.
+func (b *benchmark) compare(ctx context.Context, s *benchStreams, profile bool) (err error) {
+	b.step(fmt.Sprintf("straight line and pipeline in turns, %d streams", s.Streams))
+	files := sourcesFor(b.loops, s.Streams)
+	line, err := b.startContender(ctx, b.dealt(b.job(modeLine, files)))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, line.close()) }()
+	job := b.job(modePipeline, files)
+	if profile {
+		job.Profile = b.o.profile
+	}
+	pipe, err := b.startContender(ctx, []benchJob{job})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pipe.close()) }()
+	pairs, err := b.duel(ctx, line, pipe)
+	s.pairs = append(s.pairs, pairs...)
+	if err != nil {
+		return err
+	}
+	straight, err := line.finish()
+	if err != nil {
+		return err
+	}
+	r, err := pipe.finish()
+	if err != nil {
+		return err
+	}
+	b.report.learn(&straight) // what the source is
+	s.memory = append(s.memory, r.Memory)
+	s.Processes = r.Processes
+	b.report.learn(&r)
 	return nil
 }
 
@@ -114,13 +138,13 @@ func (b *benchmark) load(ctx context.Context) error {
 	}
 	job := b.job(modePipeline, b.loops[:1])
 	if limit == 0 { // it was not measured
-		r, err := b.once(ctx, job)
+		r, err := b.once(ctx, "the pipeline's limit", job)
 		if err != nil {
 			return err
 		}
 		limit = r[0].fps()
 	}
-	probe, err := b.once(ctx, b.job(modeProbe, b.loops[:1]))
+	probe, err := b.quick(ctx, b.job(modeProbe, b.loops[:1]))
 	if err != nil {
 		return err
 	}
@@ -134,7 +158,7 @@ func (b *benchmark) load(ctx context.Context) error {
 	if rate := loadShare * limit / float64(n); rate < fps {
 		job.FPS = rate
 	}
-	r, err := b.once(ctx, job)
+	r, err := b.once(ctx, fmt.Sprintf("latency of %d paced streams", n), job)
 	if err != nil {
 		return err
 	}

@@ -2,15 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,8 +22,11 @@ const (
 	modePostprocess = "postprocess" // the decoder of the outputs alone
 	modeLine        = "line"        // the straight-line program
 	modePipeline    = "pipeline"
-	modeBus         = "bus"
-	modeProbe       = "probe" // nothing: it only says what the source is
+	modeReference   = "frame reference" // the first hop of a 1080p frame alone
+	modeBus         = "bus"             // all hops of a frame
+	modeGlass       = "glass"           // a test camera and the pipeline
+	modeRecovery    = "recovery"        // the same, and the camera fails
+	modeProbe       = "probe"           // nothing: it only says what the source is
 )
 
 // benchJob is what a worker reads on standard input.
@@ -40,6 +39,17 @@ type benchJob struct {
 	Live                  bool    // files at their own pace, newest frame wins
 	FPS                   float64 // of each live stream; 0: its own
 	Profile               string
+	// Counter is a file in which frames are counted while the worker goes on,
+	// until it is told to end; empty: it measures for Seconds.
+	Counter string
+	Rounds  int // of the recovery
+	Clip    benchClip
+}
+
+// benchClip is what the test camera shows: a file made by clip.WriteFile.
+type benchClip struct {
+	Path        string
+	FPS, Frames int
 }
 
 // benchResult is what a worker writes on standard output.
@@ -52,11 +62,15 @@ type benchResult struct {
 	// Latencies from capture to publication, and runs of the engine, in ms.
 	Latencies, Infer []float64
 	Dropped          uint64
-	Model            string
-	EngineName       string
-	Device           string
-	Width, Height    int
-	SourceFPS        float64
+	Recovery         []benchRecovery
+	// Glass are the times in ms from when the camera began to send a frame to
+	// its detection's publication.
+	Glass         []float64
+	Model         string
+	EngineName    string
+	Device        string
+	Width, Height int
+	SourceFPS     float64
 }
 
 func (r *benchResult) fps() float64 {
@@ -122,8 +136,12 @@ func (w *benchWorker) measure(ctx context.Context) error {
 	switch w.job.Mode {
 	case modePipeline:
 		return w.pipeline(ctx)
-	case modeBus:
+	case modeBus, modeReference:
 		return w.bus(ctx)
+	case modeGlass:
+		return w.glass(ctx)
+	case modeRecovery:
+		return w.recovery(ctx)
 	case modeEngine, modeDecode, modeResize, modePostprocess, modeLine, modeProbe:
 		return w.alone(ctx)
 	}
@@ -144,6 +162,30 @@ func (w *benchWorker) length() time.Duration {
 	return time.Duration(w.job.Seconds * float64(time.Second))
 }
 
+// over is a channel that is closed when the measurement ends: after its time,
+// or when bench says so.
+func (w *benchWorker) over() <-chan struct{} {
+	end := make(chan struct{})
+	if w.job.Counter == "" {
+		time.AfterFunc(w.length(), func() { close(end) })
+		return end
+	}
+	go func() {
+		_, _ = w.in.ReadString('\n') // or bench is gone
+		close(end)
+	}()
+	return end
+}
+
+// counting opens the counter that bench looks at; it is nil where there is
+// none.
+func (w *benchWorker) counting() (*bench.Counter, error) {
+	if w.job.Counter == "" {
+		return nil, nil
+	}
+	return bench.OpenCounter(w.job.Counter)
+}
+
 // begin and end bracket the measurement of the processes' resources.
 func (w *benchWorker) begin() (bench.Tree, error) { return bench.ReadCPU(os.Getpid()) }
 
@@ -155,95 +197,4 @@ func (w *benchWorker) end(before bench.Tree) error {
 	w.result.CPU = (after.CPU - before.CPU).Seconds()
 	w.result.Memory, w.result.Processes = after.Memory, after.Processes
 	return nil
-}
-
-// runBenchWorkers starts a process for each job, lets them measure at the same
-// time, and gathers their results.
-func runBenchWorkers(ctx context.Context, jobs []benchJob) ([]benchResult, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	workers := make([]*benchProcess, len(jobs))
-	results := make([]benchResult, len(jobs))
-	for i := range jobs {
-		p, err := startBenchProcess(ctx, &jobs[i])
-		if err != nil {
-			return nil, err
-		}
-		defer p.stop(cancel)
-		workers[i] = p
-	}
-	for _, p := range workers {
-		if line, err := p.out.ReadString('\n'); err != nil || line != "ready\n" {
-			return nil, p.failed(err)
-		}
-	}
-	for _, p := range workers {
-		if _, err := io.WriteString(p.in, "go\n"); err != nil {
-			return nil, p.failed(err)
-		}
-	}
-	for i, p := range workers {
-		if err := json.NewDecoder(p.out).Decode(&results[i]); err != nil {
-			return nil, p.failed(err)
-		}
-	}
-	return results, nil
-}
-
-// benchProcess is a worker as bench sees it.
-type benchProcess struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	stderr bytes.Buffer
-	mode   string
-}
-
-func startBenchProcess(ctx context.Context, job *benchJob) (*benchProcess, error) {
-	line, err := json.Marshal(job)
-	if err != nil {
-		return nil, err
-	}
-	p := &benchProcess{cmd: exec.CommandContext(ctx, "/proc/self/exe", "bench", "worker"), mode: job.Mode}
-	p.cmd.Stderr = &p.stderr
-	// A worker that is told to stop ends its captures, too.
-	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
-	p.cmd.WaitDelay = 5 * time.Second
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	p.out = bufio.NewReader(out)
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start a worker: %w", err)
-	}
-	if _, err := p.in.Write(append(line, '\n')); err != nil {
-		return nil, errors.Join(fmt.Errorf("start a worker: %w", err), p.cmd.Process.Kill(), p.cmd.Wait())
-	}
-	return p, nil
-}
-
-// failed says why a worker gave no result: its own last words.
-func (p *benchProcess) failed(err error) error {
-	_ = p.cmd.Process.Signal(os.Interrupt) // it may be gone
-	_ = p.cmd.Wait()
-	if words := strings.TrimSpace(p.stderr.String()); words != "" {
-		lines := strings.Split(words, "\n")
-		return fmt.Errorf("measuring %s: %s", p.mode, strings.TrimPrefix(lines[len(lines)-1], "vedette: "))
-	}
-	return fmt.Errorf("measuring %s: the worker gave no result: %w", p.mode, err)
-}
-
-// stop waits for a worker that has answered, or ends it.
-func (p *benchProcess) stop(cancel func()) {
-	_ = p.in.Close()
-	if p.cmd.ProcessState != nil {
-		return
-	}
-	timer := time.AfterFunc(10*time.Second, cancel)
-	defer timer.Stop()
-	_ = p.cmd.Wait() // its result is known
 }

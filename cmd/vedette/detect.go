@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,8 +71,10 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	if err != nil {
 		return err
 	}
-	if err := canCapture("detect"); err != nil {
-		return err
+	if o.save != "" || !onlyPictures(sources) {
+		if err := canCapture("detect"); err != nil {
+			return err
+		}
 	}
 	cfg, err := o.config(sources)
 	if err != nil {
@@ -163,6 +166,15 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 		cameras[i].Owner.Detect[0].Model = m.Loaded.Manifest.Name
 	}
 	return pipeline.Config{Models: []pipeline.Model{m}, Cameras: cameras, Bus: bus.Config{}}, nil
+}
+
+// onlyPictures reports whether all sources are picture files, which need no
+// OpenCV.
+func onlyPictures(sources []string) bool {
+	return !slices.ContainsFunc(sources, func(s string) bool {
+		src, err := ingest.ParseSource(s)
+		return err != nil || src.Kind() != ingest.Images
+	})
 }
 
 // canCapture says at once what no frame could get past.

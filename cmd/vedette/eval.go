@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -88,9 +87,6 @@ func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFla
 	if err := ds.HasPictures(); err != nil {
 		return eval.Result{}, &usageError{err}
 	}
-	if _, err := cv.Version(); err != nil {
-		return eval.Result{}, fmt.Errorf("eval --model decodes pictures: %w; eval --detections works without", err)
-	}
 	m, err := flags.load()
 	if err != nil {
 		return eval.Result{}, err
@@ -130,9 +126,6 @@ func look(ctx context.Context, direct *pipeline.Direct, item eval.Item) ([]eval.
 		return nil, err
 	}
 	view, err := cv.DecodeImage(file)
-	if errors.Is(err, cv.ErrNoOpenCV) {
-		return nil, err
-	}
 	if err != nil {
 		return nil, &eval.NotJudged{Status: vedette.StatusFailed, Reason: err.Error()}
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/vedette-io/vedette/ingest"
+	_ "github.com/vedette-io/vedette/internal/slack" // sleeping threads are woken a little late
 )
 
 // version is set by the linker.

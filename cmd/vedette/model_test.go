@@ -105,6 +105,29 @@ func TestOddModels(t *testing.T) {
 			run(t, "models", "inspect", path).wantSentence(t, 2, filepath.Base(path), "the model")
 		})
 	}
+	t.Run("embedding", func(t *testing.T) {
+		t.Parallel()
+		path := testkit.Data(t, "models/person-reid-retail-0288_nhwc.onnx")
+		o := run(t, "models", "inspect", path)
+		if o.code != 0 || !strings.Contains(o.stderr, "embeddings cannot be run yet") || !strings.Contains(o.stdout, "# To be completed") || strings.Contains(o.stdout, "\ntask:") {
+			t.Errorf("exit code %d\n%s\n%s", o.code, o.stdout, o.stderr)
+		}
+		if buildTags != "" {
+			run(t, "detect", "synthetic://bars?frames=1", "--model", path).wantSentence(t, 2, "[1 256] is one vector a picture")
+		}
+		manifest := file(t, "reid.yaml", []byte("task: embed\nfile: reid.onnx\n"))
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(manifest), "reid.onnx"), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if buildTags != "" {
+			library(t)
+			run(t, "detect", "synthetic://bars?frames=1", "--model", manifest).wantSentence(t, 2, "models that embed cannot be run yet")
+		}
+	})
 	t.Run("unknown layout", func(t *testing.T) {
 		t.Parallel()
 		path := testkit.Data(t, "models/deeplab_v3_mnv2_257_nhwc.onnx")

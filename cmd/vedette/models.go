@@ -81,13 +81,20 @@ save it beside the file, under the same name with the ending .yaml, and edit wha
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, r, err := inspectModel(args[0])
+			unclear := errors.Is(err, models.ErrTaskUnclear)
+			if unclear {
+				r.Notes = append(r.Notes, err.Error())
+			}
 			writeReport(cmd.ErrOrStderr(), r)
-			if err != nil {
+			if err != nil && !unclear {
 				return &usageError{err}
 			}
 			data, err := m.YAML()
 			if err != nil {
 				return err
+			}
+			if unclear {
+				data = append(data, unclearManifest...)
 			}
 			_, err = cmd.OutOrStdout().Write(data)
 			return err
@@ -114,6 +121,13 @@ func inspectModel(name string) (models.Manifest, models.Report, error) {
 	}
 	return models.Inspect(path, guess)
 }
+
+// unclearManifest ends the manifest of a model whose file does not say what it
+// does: as it is, it is refused.
+const unclearManifest = `# To be completed: the file does not say what the model does. For a classifier:
+# task: classify
+# labels: [first, second]    # one for each class, in the order of the output
+`
 
 func writeReport(w io.Writer, r models.Report) {
 	if r.Path == "" {

@@ -37,10 +37,15 @@ func TestWithoutOpenCV(t *testing.T) {
 			run(t, args...).wantSentence(t, 1, args[0]+" captures pictures", "built without OpenCV", "make build")
 		})
 	}
-	t.Run("eval", func(t *testing.T) {
+	t.Run("pictures", func(t *testing.T) {
 		t.Parallel()
-		data := testkit.Data(t, "images/coco64")
-		run(t, "eval", "--data", data, "--model", "barcode-reader").wantSentence(t, 1, "built without OpenCV", "make build")
+		cat := testkit.Data(t, "images/misc/winml_cat.jpg")
+		library(t)
+		o := run(t, "detect", cat, "--model", testkit.Data(t, "models/yolox_nano_416.onnx"))
+		if o.code != 0 || !strings.Contains(o.stdout, "winml_cat.jpg  cat 0.67 [73 135 834 89") {
+			t.Errorf("exit code %d\n%s\n%s", o.code, o.stdout, o.stderr)
+		}
+		run(t, "detect", cat, "--save", t.TempDir()).wantSentence(t, 1, "detect captures pictures", "built without OpenCV")
 	})
 	t.Run("doctor", func(t *testing.T) {
 		t.Parallel()

@@ -26,6 +26,15 @@ func newProgress(what string, total int) progress {
 	)}
 }
 
+// shown reports whether there is a person to see it.
+func (p progress) shown() bool { return p.bar != nil }
+
+func (p progress) describe(what string) {
+	if p.bar != nil {
+		p.bar.Describe(what)
+	}
+}
+
 func (p progress) set(done int) {
 	if p.bar != nil {
 		p.bar.Set(done)

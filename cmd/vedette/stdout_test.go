@@ -1,10 +1,13 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // Results that cannot be written are no success.
@@ -93,6 +96,6 @@ func library(t *testing.T) string {
 			return f[len(f)-1]
 		}
 	}
-	t.Skipf("there is no ONNX Runtime library here: %v", err)
+	testkit.Missing(t, fmt.Sprintf("there is no ONNX Runtime library here (run make ort): %v", err))
 	return ""
 }

@@ -141,6 +141,21 @@ func (d *classifier) score(x, shift, sum float64) float64 {
 	return min(max(x, 0), 1)
 }
 
+// unclear is the error for a file with one vector a picture and nothing that
+// says what it holds; nil for other files.
+func (e evidence) unclear() error {
+	if len(e.outs) != 1 || len(e.outs[0].Shape) < 2 {
+		return nil
+	}
+	axis, err := vectorAxis(e.outs[0].Shape)
+	if n := e.outs[0].Shape[axis]; err != nil || n == 1 {
+		return nil
+	}
+	return fmt.Errorf("%w: its output %s is one vector a picture, the scores of a classifier or an embedding, and it has neither labels nor a softmax; "+
+		"if it is a classifier, write task: classify and its labels into a manifest (vedette models inspect begins one); embeddings cannot be run yet",
+		models.ErrTaskUnclear, e.outs[0])
+}
+
 func guessClassify(e evidence, m *models.Manifest) bool {
 	if len(e.outs) != 1 || len(e.outs[0].Shape) < 2 {
 		return false
@@ -149,14 +164,19 @@ func guessClassify(e evidence, m *models.Manifest) bool {
 	if err != nil {
 		return false
 	}
-	if n := e.outs[0].Shape[axis]; n < 2 && len(m.Labels) == 0 {
+	out := e.outs[0]
+	// Scores of classes and embeddings look alike. Labels say that it is the
+	// first, or probabilities at the end, or a number of classes that stands for
+	// a known set.
+	switch n := out.Shape[axis]; {
+	case len(m.Labels) > 0:
+	case n < 2:
+		return false
+	case out.Probabilities(), out.Op == "LogSoftmax", models.UsualLabels(models.Classify, n) != "":
+	default:
 		return false
 	}
-	switch e.outs[0].Op {
-	case "", "Softmax", "Sigmoid", "HardSigmoid":
-	default:
-		m.Output.Softmax = true
-	}
+	m.Output.Softmax = out.Logits()
 	if e.ultralytics() {
 		m.Input.Color, m.Input.Resize, m.Input.Scale = models.RGB, models.Crop, 1.0/255
 	}

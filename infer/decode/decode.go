@@ -73,6 +73,11 @@ func New(m models.Manifest, outputs []Info) (Decoder, error) {
 	if m.Output.Scene != nil {
 		return newScene(m, outputs)
 	}
+	switch m.Task {
+	case models.Segment, models.Embed, models.Anomaly:
+		return nil, fmt.Errorf("%w: models that %s cannot be run yet: no decoder answers task %q, they answer %s and %s; outputs found: %s",
+			ErrLayout, m.Task, m.Task, models.Detect, models.Classify, infoList(outputs))
+	}
 	k, ok := kindByName(m.Output.Decoder)
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no decoder %q; outputs found: %s; decoders: %s",

@@ -41,6 +41,19 @@ func mustNew(t testing.TB, m models.Manifest, outs ...decode.Info) decode.Decode
 	return d
 }
 
+// Tasks that manifests may name and no decoder answers are refused by name.
+func TestTasksWithoutDecoder(t *testing.T) {
+	for _, task := range []models.Task{models.Embed, models.Segment, models.Anomaly} {
+		for _, decoder := range []string{"", "classify"} {
+			m := models.Manifest{Task: task, Input: models.Input{Width: 8, Height: 8}, Output: models.Output{Decoder: decoder}}
+			_, err := decode.New(m, []decode.Info{{Name: "o", Shape: []int{1, 256}}})
+			if err == nil || !strings.Contains(err.Error(), "models that "+string(task)+" cannot be run yet") {
+				t.Errorf("%s, decoder %q: %v", task, decoder, err)
+			}
+		}
+	}
+}
+
 func TestSuppression(t *testing.T) {
 	// Rows of x1, y1, x2, y2 as cx, cy, w, h in pixels, object, two classes.
 	rows := []float32{

@@ -45,7 +45,7 @@ func (e evidence) onGrid(n, per int) ([]int, bool) {
 // in gives what is known of the input, its size at least, and Guess adds to
 // it. The proposal is one: colour order, scale and resize cannot be read from
 // a file. The error wraps [ErrLayout] and shows the shapes found and the
-// decoders that exist.
+// decoders that exist, or it wraps [models.ErrTaskUnclear].
 func Guess(outputs []Info, meta map[string]string, in models.Input) (models.Manifest, error) {
 	m := models.Manifest{Input: in}
 	if m.Input.Scale == 0 {
@@ -78,6 +78,9 @@ func Guess(outputs []Info, meta map[string]string, in models.Input) (models.Mani
 			try.Task, try.Output.Decoder = k.Task, k.Name
 			return try, nil
 		}
+	}
+	if err := e.unclear(); err != nil {
+		return models.Manifest{}, err
 	}
 	return models.Manifest{}, fmt.Errorf("%w: no decoder knows outputs %s of a %d×%d input; decoders: %s",
 		ErrLayout, infoList(outputs), e.in.Width, e.in.Height, kindList())

@@ -1,8 +1,10 @@
 package bench_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -66,6 +68,77 @@ func TestTree(t *testing.T) {
 	}
 	if _, err := bench.ReadTree(1 << 30); err == nil {
 		t.Error("a process that does not exist was measured")
+	}
+}
+
+// TestPause stops a shell and its child in mid-work: they use no time until
+// they are continued.
+func TestPause(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "(while :; do :; done) & wait")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	cpu := func() time.Duration {
+		t.Helper()
+		tree, err := bench.ReadCPU(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree.CPU
+	}
+	used := func(more time.Duration) {
+		t.Helper()
+		from, deadline := cpu(), time.Now().Add(20*time.Second)
+		for cpu() < from+more {
+			if time.Now().After(deadline) {
+				t.Fatal("it does not run")
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	used(5 * time.Millisecond)
+	if err := bench.Pause(t.Context(), bench.Family(pid)); err != nil {
+		t.Fatal(err)
+	}
+	before := cpu()
+	time.Sleep(50 * time.Millisecond) // in which it would use up to 50 ms
+	if after := cpu(); after != before {
+		t.Errorf("a paused process used %v", after-before)
+	}
+	if err := bench.Continue(bench.Family(pid)); err != nil {
+		t.Fatal(err)
+	}
+	used(5 * time.Millisecond)
+	if err := errors.Join(bench.Pause(t.Context(), bench.Family(pid)), bench.Kill(bench.Family(pid))); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("it ended well")
+	}
+}
+
+func TestCounter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "counter")
+	a, err := bench.OpenCounter(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Set(7)
+	b, err := bench.OpenCounter(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Set(a.Get() + 1)
+	if got := b.Get(); got != 8 {
+		t.Errorf("the other one shows %d", got)
+	}
+	if err := errors.Join(a.Close(), b.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := bench.OpenCounter(filepath.Join(path, "below")); err == nil {
+		t.Error("a counter in no folder")
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 // Tree is what a process and all its descendants have used.
 type Tree struct {
 	Processes int
-	// CPU is user and system time, that of descendants which have ended and were
-	// waited for included, to 10 ms for each process.
+	// CPU is user and system time, to the microsecond; that of descendants which
+	// have ended and were waited for is included, to 10 ms for each process.
 	CPU time.Duration
 	// Memory is the proportional set size in bytes: shared pages count once
 	// among those who share them.
@@ -47,9 +47,9 @@ func ReadTree(pid int) (Tree, error) {
 }
 
 func readCPU(pid int) (t Tree, all []int, err error) {
-	all = []int{pid}
-	for i := 0; i < len(all); i++ {
-		cpu, err := proc.CPU(all[i])
+	all = Family(pid)
+	for i, p := range all {
+		cpu, err := proc.CPU(p)
 		if err != nil && i == 0 {
 			return Tree{}, nil, err
 		}
@@ -57,9 +57,17 @@ func readCPU(pid int) (t Tree, all []int, err error) {
 			t.Processes++
 			t.CPU += cpu
 		}
-		all = append(all, children(all[i])...)
 	}
 	return t, all, nil
+}
+
+// Family is pid and its descendants, parents before children.
+func Family(pid int) []int {
+	all := []int{pid}
+	for i := 0; i < len(all); i++ {
+		all = append(all, children(all[i])...)
+	}
+	return all
 }
 
 func children(pid int) []int {

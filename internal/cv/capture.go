@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/vedette-io/vedette/internal/picture"
 )
 
 // Errors of a capture that callers can tell apart.
@@ -18,7 +20,7 @@ var (
 	ErrTooSmall = errors.New("memory too small for the picture")
 	// ErrNotAPicture says that the bytes are not a picture OpenCV can decode
 	// completely.
-	ErrNotAPicture = errors.New("not a picture that can be decoded")
+	ErrNotAPicture = picture.ErrNotAPicture
 )
 
 // Backend is the OpenCV module that captures.

@@ -2,6 +2,12 @@
 
 package cv
 
+import (
+	"os"
+
+	"github.com/vedette-io/vedette/internal/picture"
+)
+
 // Capture is an open video source.
 type Capture struct{}
 
@@ -30,16 +36,32 @@ func (*Capture) Grab() error { return ErrNoOpenCV }
 func (*Capture) Retrieve([]byte) (Shape, error) { return Shape{}, ErrNoOpenCV }
 
 // Picture is a decoded still picture.
-type Picture struct{}
+type Picture struct{ view View }
 
-// ReadPicture returns [ErrNoOpenCV].
-func ReadPicture(string) (*Picture, error) { return nil, ErrNoOpenCV }
+// ReadPicture decodes an image file to BGR, upright; see [picture.Decode].
+func ReadPicture(path string) (*Picture, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	v, err := picture.Decode(file)
+	if err != nil {
+		return nil, err
+	}
+	return &Picture{v}, nil
+}
 
-// Shape is zero.
-func (*Picture) Shape() Shape { return Shape{} }
+// Shape is the size of the picture.
+func (p *Picture) Shape() Shape { return Shape{p.view.Width, p.view.Height, p.view.Channels} }
 
-// CopyTo returns [ErrNoOpenCV].
-func (*Picture) CopyTo([]byte) error { return ErrNoOpenCV }
+// CopyTo copies the picture to dst, or fails with [ErrTooSmall].
+func (p *Picture) CopyTo(dst []byte) error {
+	if len(dst) < len(p.view.Data) {
+		return ErrTooSmall
+	}
+	copy(dst, p.view.Data)
+	return nil
+}
 
 // Close does nothing.
 func (*Picture) Close() error { return nil }

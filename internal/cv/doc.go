@@ -3,9 +3,10 @@
 // and decodes pictures.
 //
 // OpenCV is bound only under the build tag "cv" (with the module tags of the
-// Makefile). Without it every function that needs OpenCV returns
-// [ErrNoOpenCV], so that the rest of the program builds and runs on a host
-// that has no OpenCV.
+// Makefile). Without it pictures are read, resized and converted by package
+// picture, and every function that captures, draws or encodes returns
+// [ErrNoOpenCV], so that the rest of the program builds and runs on a host that
+// has no OpenCV.
 //
 // A capture can block for ever in a read and a broken stream can abort the
 // process, both inside C. Nothing here can prevent that: captures belong into

@@ -7,6 +7,8 @@ import (
 	"image"
 
 	"gocv.io/x/gocv"
+
+	"github.com/vedette-io/vedette/internal/picture"
 )
 
 // SetThreads bounds the threads of one OpenCV call, for the whole process.
@@ -17,7 +19,7 @@ func SetThreads(n int) { gocv.SetNumThreads(n) }
 // [View.Region] of a larger picture the pixels around it stay. The memory of
 // src and dst must not overlap. Safe for concurrent use on different dst.
 func Resize(dst, src View, interp Interp) error {
-	if err := checkResize(dst, src); err != nil {
+	if err := picture.CheckResize(dst, src); err != nil {
 		return fmt.Errorf("resize: %w", err)
 	}
 	return withMats(dst, src, func(d *gocv.Mat, s gocv.Mat) error {
@@ -31,7 +33,7 @@ func Resize(dst, src View, interp Interp) error {
 // Convert changes the colours of src into dst, a picture of the same size in
 // other memory.
 func Convert(dst, src View, c Conversion) error {
-	if err := checkConvert(dst, src, c); err != nil {
+	if err := picture.CheckConvert(dst, src, c); err != nil {
 		return fmt.Errorf("convert colour: %w", err)
 	}
 	return withMats(dst, src, func(d *gocv.Mat, s gocv.Mat) error {
@@ -45,7 +47,7 @@ func Convert(dst, src View, c Conversion) error {
 // EncodeJPEG appends the JPEG of a BGR or grey picture to dst; quality is
 // 1..100.
 func EncodeJPEG(dst []byte, v View, quality int) ([]byte, error) {
-	if err := v.check("encode JPEG: source"); err != nil {
+	if err := v.Check("encode JPEG: source"); err != nil {
 		return dst, err
 	}
 	m, err := newMat(v)

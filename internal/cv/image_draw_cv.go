@@ -12,7 +12,7 @@ import (
 // DrawBoxes draws the marks onto a BGR picture, the last on top: outlines
 // first, so that none crosses a caption.
 func DrawBoxes(v View, marks []Mark) error {
-	if err := v.check("draw boxes:"); err != nil {
+	if err := v.Check("draw boxes:"); err != nil {
 		return err
 	}
 	if v.Channels != 3 {

@@ -63,14 +63,10 @@ func world() (string, bool) {
 // whether it has ended and only its parent does not know yet. there is false
 // only if the process is not.
 func look(pid int) (start string, ended, there bool) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f, err := stat(pid)
 	if err != nil {
 		return "", false, false
 	}
-	// "pid (name) state …": a name can hold anything. The start is the 22nd.
-	f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(f) < 20 {
-		return "", false, false
-	}
-	return f[19], f[0] == "Z" || f[0] == "X", true
+	const starttime = 22 - firstField
+	return f[starttime], f[0] == "Z" || f[0] == "X", true
 }

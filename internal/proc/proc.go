@@ -9,33 +9,62 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticksPerSecond is USER_HZ, which is 100 on every Linux that Go runs on.
 const ticksPerSecond = 100
 
-// CPU is the user and system time of a process, that of descendants which have
-// ended and were waited for included, to 10 ms.
+// CPU is the user and system time of a process, to the microsecond, and that of
+// descendants which have ended and were waited for, to 10 ms.
 func CPU(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	var own unix.Timespec
+	const processClock = 2 // CPUCLOCK_SCHED of the kernel's clock numbers
+	if err := unix.ClockGettime(int32(^pid<<3|processClock), &own); err != nil {
+		return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
+	}
+	fields, err := stat(pid)
 	if err != nil {
 		return 0, err
 	}
-	// The name, in parentheses, may contain anything.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from field 3, the state
-	const utime = 14 - 3                                                // then stime, cutime and cstime
-	if len(fields) < utime+4 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
+	const cutime = 16 - firstField // then cstime
 	var ticks int64
-	for _, f := range fields[utime : utime+4] {
+	for _, f := range fields[cutime : cutime+2] {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 		}
 		ticks += n
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+	return time.Duration(own.Nano()) + time.Duration(ticks)*time.Second/ticksPerSecond, nil
+}
+
+// State is the letter of a process's state in proc(5): T and t are stopped, Z and
+// X have ended.
+func State(pid int) (byte, error) {
+	fields, err := stat(pid)
+	if err != nil {
+		return 0, err
+	}
+	return fields[0][0], nil
+}
+
+// firstField is the number that proc(5) gives the first word of stat.
+const firstField = 3
+
+// stat are the words of /proc/<pid>/stat behind the name, the state first.
+func stat(pid int) ([]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	// The name, in parentheses, may contain anything.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 20 {
+		return nil, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	}
+	return fields, nil
 }
 
 // Private is how many bytes of its own a process has in memory or swapped out:

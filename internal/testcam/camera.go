@@ -30,6 +30,10 @@ type Options struct {
 	Readers int
 	// TLS makes it speak rtsps, which is TCP only.
 	TLS bool
+	// Sent, if set, is told of each access unit just before its first packet is
+	// written, by the number of units that were due before it. It must not
+	// block.
+	Sent func(unit int)
 }
 
 // Camera is an RTSP server with one H.264 stream, over TCP or UDP as the
@@ -92,7 +96,7 @@ func New(opts Options) (*Camera, error) {
 		opts: opts, port: p, done: make(chan struct{}), change: make(chan opened), played: make(chan struct{}), format: h264,
 		desc: &description.Session{Medias: []*description.Media{media}},
 	}
-	if c.sender, err = newSender(h264, media); err == nil {
+	if c.sender, err = newSender(h264, media, opts.Sent); err == nil {
 		err = c.Restart()
 	}
 	if err != nil {

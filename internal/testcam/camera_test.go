@@ -53,9 +53,22 @@ func TestEveryFrameOnceAndInOrder(t *testing.T) {
 	for _, transport := range []string{"tcp", "udp"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
-			cam := camtest.RTSP(t, testcam.Options{Video: testcam.Video{Clip: c, Once: true}, HoldUntilPlay: true})
+			var mu sync.Mutex
+			var sent []int
+			cam := camtest.RTSP(t, testcam.Options{Video: testcam.Video{Clip: c, Once: true}, HoldUntilPlay: true, Sent: func(unit int) {
+				mu.Lock()
+				defer mu.Unlock()
+				sent = append(sent, unit)
+			}})
 			began := time.Now()
 			frames := read(t, cam.URL(), "-rtsp_transport", transport).end(t)
+			mu.Lock()
+			defer mu.Unlock()
+			for i := range 50 {
+				if len(sent) != 50 || sent[i] != i {
+					t.Fatalf("units sent: %v", sent)
+				}
+			}
 			if len(frames) != 50 {
 				t.Fatalf("%d frames, want 50", len(frames))
 			}

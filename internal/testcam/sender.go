@@ -19,6 +19,7 @@ const rtpClock = 90000 // Hz, for all video (RFC 6184, section 8.2.1)
 // sender packs access units into RTP packets and spoils them as told.
 type sender struct {
 	media *description.Media
+	sent  func(unit int)
 
 	mu     sync.Mutex
 	enc    *rtph264.Encoder
@@ -32,12 +33,15 @@ type sender struct {
 	loss             float64
 }
 
-func newSender(f *format.H264, media *description.Media) (*sender, error) {
+func newSender(f *format.H264, media *description.Media, sent func(unit int)) (*sender, error) {
 	enc, err := f.CreateEncoder()
 	if err != nil {
 		return nil, err
 	}
-	return &sender{media: media, enc: enc, rand: rand.New(rand.NewPCG(1, 1))}, nil
+	if sent == nil {
+		sent = func(int) {}
+	}
+	return &sender{media: media, sent: sent, enc: enc, rand: rand.New(rand.NewPCG(1, 1))}, nil
 }
 
 // attach names the stream to write to; nil: nowhere.
@@ -70,6 +74,7 @@ func (s *sender) send(unit clip.Unit, period time.Duration) {
 	if err != nil {
 		return // only for empty units, which nothing makes
 	}
+	s.sent(s.units - 1)
 	for _, p := range packets {
 		p.Timestamp = stamp
 		if s.garbage > 0 {
