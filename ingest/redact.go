@@ -78,6 +78,9 @@ func (r redactor) url(raw string) string {
 	if strings.EqualFold(scheme, "file") && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "localhost/")) {
 		return raw
 	}
+	if strings.EqualFold(scheme, "synthetic") && !strings.Contains(rest, "@") {
+		return raw // no camera, so no password
+	}
 	if !harmlessScheme(scheme) {
 		scheme = r.mask(scheme)
 	}
