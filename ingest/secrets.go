@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -33,7 +34,8 @@ func secretsOf(s Source) []string {
 	for f := range forms {
 		found = append(found, f)
 	}
-	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
+	// The longest first; the rest so that the same source compares as the same.
+	slices.SortFunc(found, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	return found
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -85,6 +86,25 @@ func TestParseSourceRefuses(t *testing.T) {
 			if strings.Contains(err.Error(), secret) && strings.Contains(in, "@") {
 				t.Errorf("%q: the error shows the password: %v", in, err)
 			}
+		}
+	}
+}
+
+// The same text is the same source: a reload compares them, and one that seemed
+// to be another would cost its camera a restart.
+func TestSourcesCompare(t *testing.T) {
+	parse := func() ingest.Source {
+		t.Helper()
+		s, err := ingest.ParseSource("rtsp://viewer:o%20ne+t:wo@10.0.0.5/stream2/keep?token=abcdefgh")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	first := parse()
+	for range 50 {
+		if again := parse(); !reflect.DeepEqual(first, again) {
+			t.Fatal("two of the same text differ")
 		}
 	}
 }
