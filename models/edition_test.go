@@ -1,8 +1,12 @@
 package models_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
 	"testing"
 
+	"github.com/vedette-io/vedette/internal/testcam/onnxtest"
 	"github.com/vedette-io/vedette/models"
 )
 
@@ -50,22 +54,69 @@ func TestEdition(t *testing.T) {
 	}
 }
 
-// A manifest that travels over the bus is that of the same edition.
+// A model that travels over the bus is of the same edition, whatever its file
+// would have one guess of what its manifest leaves out.
 func TestEditionTravels(t *testing.T) {
-	m := &models.Model{Report: models.Report{SHA256: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, Manifest: models.Manifest{
-		Name: "a", Task: models.Classify, LabelSet: "imagenet1000",
-		Input:  models.Input{Width: 224, Height: 224, Color: models.RGB, Resize: models.Crop, CropFraction: 0.875, Scale: 1. / 255, Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225}, Layout: models.NCHW, Type: models.Float32},
-		Output: models.Output{Decoder: "classify", Softmax: true, MinScore: 0.1},
-	}}
-	text, err := m.Manifest.YAML()
-	if err != nil {
-		t.Fatal(err)
+	onnx := onnxtest.BarcodeReader(1)
+	sum := sha256.Sum256(onnx)
+	for name, change := range map[string]func(m *models.Manifest){
+		"as it is":   func(*models.Manifest) {},
+		"no padding": func(m *models.Manifest) { m.Input.Resize, m.Input.Pad = models.Letterbox, 0 },
+		"thirds":     func(m *models.Manifest) { m.Input.Scale, m.Input.Mean = 1./3, []float64{1. / 7} },
+		"no labels":  func(m *models.Manifest) { m.Labels = nil },
+		"a score":    func(m *models.Manifest) { m.Output.MinScore = 0.1 },
+		"a scene": func(m *models.Manifest) {
+			m.Output.Scene = &models.Scene{Output: "scene", Classes: []string{"none", "board"}, Fit: "board"}
+		},
+	} {
+		m := &models.Model{ONNX: onnx, Manifest: onnxtest.BarcodeManifest(), Report: models.Report{SHA256: hex.EncodeToString(sum[:])}}
+		change(&m.Manifest)
+		m.Manifest.SHA256 = m.Report.SHA256
+		text, err := m.Manifest.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := models.Assemble("travelled.onnx", text, onnx)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if back.Edition() != m.Edition() || back.Manifest.Input.Fit() != m.Manifest.Input.Fit() {
+			t.Errorf("%s: another edition came back of\n%s", name, text)
+		}
 	}
-	back, err := models.ParseManifest("travelled.yaml", text)
-	if err != nil {
-		t.Fatal(err)
+}
+
+func TestAssembleRefuses(t *testing.T) {
+	onnx := onnxtest.BarcodeReader(1)
+	good := onnxtest.BarcodeManifest()
+	sum := sha256.Sum256(onnx)
+	good.SHA256 = hex.EncodeToString(sum[:])
+	for name, c := range map[string]struct {
+		change func(m *models.Manifest)
+		onnx   []byte
+		says   string
+	}{
+		"another file":    {func(m *models.Manifest) { m.SHA256 = strings.Repeat("0", 64) }, onnx, "its manifest says 000000000000"},
+		"no network":      {func(*models.Manifest) {}, []byte("no network"), "m.onnx"},
+		"another size":    {func(m *models.Manifest) { m.Input.Width = 64 }, onnx, "input.width"},
+		"no name":         {func(m *models.Manifest) { m.Name = "" }, onnx, "no name"},
+		"a wrong number":  {func(m *models.Manifest) { m.Input.Pad = 300 }, onnx, "input.pad"},
+		"several inputs":  {func(m *models.Manifest) { m.SHA256 = hash(onnxtest.SeveralInputs(8)) }, onnxtest.SeveralInputs(8), "2 inputs"},
+		"too many labels": {func(m *models.Manifest) { m.Output.Decoder, m.Task, m.SHA256 = "classify", models.Classify, hash(onnxtest.Slow(1)) }, onnxtest.Slow(1), "labels"},
+	} {
+		m := good
+		c.change(&m)
+		text, err := m.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := models.Assemble("m.onnx", text, c.onnx); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: the error is %v, want one that says %q", name, err, c.says)
+		}
 	}
-	if got := (&models.Model{Report: m.Report, Manifest: back}).Edition(); got != m.Edition() {
-		t.Errorf("edition %s became %s over\n%s", m.Edition(), got, text)
-	}
+}
+
+func hash(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

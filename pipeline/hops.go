@@ -22,7 +22,7 @@ const answerMargin = 5 * time.Second
 type workers struct {
 	bus     *bus.Bus
 	roster  *roster
-	timeout time.Duration
+	timeout func() time.Duration
 }
 
 // Request asks the instance that the roster picks. If that one dies meanwhile,
@@ -33,9 +33,10 @@ func (w workers) Request(ctx context.Context, model string, req *tensor.Request,
 		done(nil, err)
 		return
 	}
-	id, m, free := w.roster.pick(model, req.SHA256)
+	edition := serving{model, req.SHA256, req.Edition}
+	id, m, free := w.roster.pick(edition)
 	if m == nil {
-		if why := w.roster.out(model, req.SHA256); why != "" {
+		if why := w.roster.out(edition); why != "" {
 			done(nil, fmt.Errorf("%w: %s: %s", preprocess.ErrModelOut, model, why))
 			return
 		}
@@ -43,7 +44,7 @@ func (w workers) Request(ctx context.Context, model string, req *tensor.Request,
 		return
 	}
 	go func() { // credits bound how many there are
-		ctx, cancel := context.WithTimeout(ctx, w.timeout)
+		ctx, cancel := context.WithTimeout(ctx, w.timeout())
 		defer cancel()
 		defer context.AfterFunc(m.ctx, cancel)()
 		answer, err := w.bus.Request(ctx, w.bus.Subjects().Tensor(model, id), tensor.Header, string(header), body)

@@ -22,40 +22,30 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 		return err
 	}
 	p.writer = p.bus.NewDetectionWriter()
-	var owned []preprocess.ModelConfig
-	sums := map[string]string{}
-	for name, m := range p.models {
-		ref := vedette.ModelRef{Name: name, SHA256: m.Loaded.Report.SHA256, Task: string(m.Loaded.Manifest.Task)}
-		if s := p.served[name]; s != nil {
-			ref = s.Pool.Ref() // so that also a frame that no worker saw names the engine
-		}
-		owned = append(owned, preprocess.ModelConfig{Ref: ref, Input: m.Loaded.Manifest.Input})
-		sums[name] = ref.SHA256
-	}
 	var err error
-	p.owner, err = preprocess.NewOwner(owned, preprocess.OwnerDeps{
+	p.owner, err = preprocess.NewOwner(nil, preprocess.OwnerDeps{
 		Log: p.deps.Log, Site: p.cfg.Site, Writer: timedWriter{p.writer, p.deps.Metrics},
 		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
-		Workers:  workers{p.bus, p.roster, p.requestTimeout()},
+		Workers:  workers{p.bus, p.roster, p.requestTimeout},
 		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence,
 	})
 	if err != nil {
 		return err
 	}
-	p.roster.use(sums, p.owner.SetCredits)
+	p.roster.own(p.owner.SetCredits)
+	for _, m := range p.models {
+		if err := p.want(m); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // ownCamera makes this process, which has the lease, the owner of a camera. It
 // goes on behind what an earlier owner published.
 func (p *Pipeline) ownCamera(ctx context.Context, cfg preprocess.CameraConfig) error {
-	detect := cfg.Detect
-	cfg.Detect, cfg.Resume = nil, map[string]preprocess.Place{}
-	for _, d := range detect {
-		if m, ok := p.models[d.Model]; ok && d.MinScore == 0 {
-			d.MinScore = baseScore(m.Loaded.Manifest)
-		}
-		cfg.Detect = append(cfg.Detect, d)
+	cfg.Resume = map[string]preprocess.Place{}
+	for _, d := range cfg.Detect {
 		last, err := p.bus.LastDetection(ctx, cfg.ID, d.Model)
 		if err != nil {
 			return fmt.Errorf("camera %s: %w", cfg.ID, err)
@@ -105,6 +95,8 @@ func (p *Pipeline) deliver(f *vedette.Frame, release func()) {
 // time-out, for a request that waits behind another one.
 func (p *Pipeline) requestTimeout() time.Duration {
 	most := infer.DefaultTimeout
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, m := range p.cfg.Models {
 		most = max(most, m.Timeout)
 	}

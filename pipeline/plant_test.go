@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/vedette-io/vedette/client"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/obs"
 	"github.com/vedette-io/vedette/internal/testcam/drawn"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
@@ -69,6 +72,18 @@ type instance struct {
 	log  *syncBuffer
 	stop func() // idempotent: as a signal does it
 	gone bool   // it was lost
+
+	metrics *obs.Metrics
+}
+
+// page is what the instance has on /metrics.
+func (i *instance) page(t *testing.T) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	obs.Register(mux, i.metrics, nil, slog.New(slog.DiscardHandler))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
 }
 
 // lose cuts every connection, as if the process were killed.
@@ -121,9 +136,9 @@ func (p *plant) startOnly(cfg pipeline.Config) *pipeline.Pipeline {
 // try starts an instance, and runs it until the test ends or it is stopped.
 func (p *plant) try(cfg pipeline.Config) (*instance, error) {
 	p.t.Helper()
-	i := &instance{t: p.t, log: new(syncBuffer)}
+	i := &instance{t: p.t, log: new(syncBuffer), metrics: obs.New("test")}
 	var err error
-	i.Pipeline, err = pipeline.Start(p.t.Context(), cfg, pipeline.Deps{Log: slog.New(slog.NewTextHandler(i.log, nil))})
+	i.Pipeline, err = pipeline.Start(p.t.Context(), cfg, pipeline.Deps{Log: slog.New(slog.NewTextHandler(i.log, nil)), Metrics: i.metrics})
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +203,31 @@ func (p *plant) film(c *drawn.Camera, n int, period time.Duration) (wait func())
 		case <-time.After(time.Minute):
 			p.t.Fatal("not every frame is answered")
 		}
+	}
+}
+
+// filmUntil sends frames beside the test until end is called, which says how many
+// they were when the last one is answered.
+func (p *plant) filmUntil(c *drawn.Camera, period time.Duration) (end func() (frames int)) {
+	ctx, cancel := context.WithCancel(p.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = c.Run(ctx, 1<<30, period) // until the end
+	}()
+	p.t.Cleanup(func() { cancel(); <-done }) // before the camera is closed
+	return func() int {
+		p.t.Helper()
+		cancel()
+		<-done
+		answered := make(chan struct{})
+		go func() { c.Wait(); close(answered) }()
+		select {
+		case <-answered:
+		case <-time.After(time.Minute):
+			p.t.Fatal("not every frame is answered")
+		}
+		return int(c.Sent())
 	}
 }
 
