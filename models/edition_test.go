@@ -96,13 +96,15 @@ func TestAssembleRefuses(t *testing.T) {
 		onnx   []byte
 		says   string
 	}{
-		"another file":    {func(m *models.Manifest) { m.SHA256 = strings.Repeat("0", 64) }, onnx, "its manifest says 000000000000"},
-		"no network":      {func(*models.Manifest) {}, []byte("no network"), "m.onnx"},
-		"another size":    {func(m *models.Manifest) { m.Input.Width = 64 }, onnx, "input.width"},
-		"no name":         {func(m *models.Manifest) { m.Name = "" }, onnx, "no name"},
-		"a wrong number":  {func(m *models.Manifest) { m.Input.Pad = 300 }, onnx, "input.pad"},
-		"several inputs":  {func(m *models.Manifest) { m.SHA256 = hash(onnxtest.SeveralInputs(8)) }, onnxtest.SeveralInputs(8), "2 inputs"},
-		"too many labels": {func(m *models.Manifest) { m.Output.Decoder, m.Task, m.SHA256 = "classify", models.Classify, hash(onnxtest.Slow(1)) }, onnxtest.Slow(1), "labels"},
+		"another file":   {func(m *models.Manifest) { m.SHA256 = strings.Repeat("0", 64) }, onnx, "its manifest says 000000000000"},
+		"no network":     {func(*models.Manifest) {}, []byte("no network"), "m.onnx"},
+		"another size":   {func(m *models.Manifest) { m.Input.Width = 64 }, onnx, "input.width"},
+		"no name":        {func(m *models.Manifest) { m.Name = "" }, onnx, "no name"},
+		"a wrong number": {func(m *models.Manifest) { m.Input.Pad = 300 }, onnx, "input.pad"},
+		"several inputs": {func(m *models.Manifest) { m.SHA256 = hash(onnxtest.SeveralInputs(8)) }, onnxtest.SeveralInputs(8), "2 inputs"},
+		"too many labels": {func(m *models.Manifest) {
+			m.Output.Decoder, m.Task, m.SHA256 = "classify", models.Classify, hash(onnxtest.Slow(1))
+		}, onnxtest.Slow(1), "labels"},
 	} {
 		m := good
 		c.change(&m)
