@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -33,7 +34,9 @@ func secretsOf(s Source) []string {
 	for f := range forms {
 		found = append(found, f)
 	}
-	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
+	// Long ones first, since they may hold short ones; always in the same order,
+	// since a reload compares sources.
+	slices.SortFunc(found, func(a, b string) int { return cmp.Or(len(b)-len(a), cmp.Compare(a, b)) })
 	return found
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -85,6 +86,21 @@ func TestParseSourceRefuses(t *testing.T) {
 			if strings.Contains(err.Error(), secret) && strings.Contains(in, "@") {
 				t.Errorf("%q: the error shows the password: %v", in, err)
 			}
+		}
+	}
+}
+
+// The same text is the same source: a reload starts cameras anew whose source
+// is another.
+func TestSourceIsComparable(t *testing.T) {
+	const text = "rtsp://viewer:p%40ss@10.0.0.5/live/P4thSecret/ch1?token=a+b/c"
+	first, err := ingest.ParseSource(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if again, err := ingest.ParseSource(text); err != nil || !reflect.DeepEqual(first, again) {
+			t.Fatalf("%+v and %+v, %v", first, again, err)
 		}
 	}
 }
