@@ -39,6 +39,9 @@ type Bus struct {
 	Store string `yaml:"store" jsonschema:"default=./vedette-data"`
 	// How much that folder may hold.
 	MaxStore Size `yaml:"max_store" jsonschema:"default=10GiB"`
+	// How much of it may be lossless frames of live cameras that wait for
+	// inference. What comes when it is full has failed, with the reason spool_full.
+	Spool Size `yaml:"spool" jsonschema:"default=4GiB"`
 	// How often it is forced to the disk. always: before a result counts as
 	// stored, so that a power cut takes none; a time span: so often, and a power
 	// cut can take what came since.

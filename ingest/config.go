@@ -26,7 +26,7 @@ const (
 	// Every loses no frame: a slot is written again only after its frame was
 	// released. A finite source is read as fast as frames are released. A live
 	// source cannot wait: a frame that finds no free slot for a second is
-	// announced as unreadable, with the reason ring_full.
+	// announced without a picture ([vedette.Frame] Overflow).
 	Every Delivery = "every"
 )
 

@@ -45,6 +45,7 @@ type Config struct {
 	Host    string // this host's id in subjects; default: the host name, slugged
 	Bus     bus.Config
 	Limits  bus.Limits // of the detections stream
+	Spool   int64      // most bytes of lossless frames of live cameras that wait; 0: a default
 	Models  []Model
 	Cameras []Camera
 }

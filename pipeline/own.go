@@ -37,7 +37,7 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 		Log: p.deps.Log, Site: p.cfg.Site, Writer: timedWriter{p.writer, p.deps.Metrics},
 		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
 		Workers:  workers{p.bus, p.roster, p.requestTimeout()},
-		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence,
+		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence, Spool: spool{p},
 	})
 	if err != nil {
 		return err
@@ -48,7 +48,13 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 
 // ownCamera makes this process, which has the lease, the owner of a camera. It
 // goes on behind what an earlier owner published.
-func (p *Pipeline) ownCamera(ctx context.Context, cfg preprocess.CameraConfig) error {
+func (p *Pipeline) ownCamera(ctx context.Context, c Camera) error {
+	cfg := c.Owner
+	if cfg.Spool = spooled(c); cfg.Spool {
+		if err := p.openSpool(ctx); err != nil {
+			return fmt.Errorf("camera %s: %w", cfg.ID, err)
+		}
+	}
 	detect := cfg.Detect
 	cfg.Detect, cfg.Resume = nil, map[string]preprocess.Place{}
 	for _, d := range detect {

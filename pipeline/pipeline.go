@@ -55,13 +55,16 @@ type Pipeline struct {
 	shares   *infer.Shares           // of the devices, among the models
 	owner    *preprocess.Owner
 	writer   *bus.DetectionWriter
-	stops    []func() error // subscriptions
+	spool    atomic.Pointer[bus.Spool] // nil: no camera needs it yet
+	stops    []func() error            // subscriptions
 
 	asked   chan struct{}      // somebody wants to know who is there
 	keepers sync.WaitGroup     // what goes on until Close: announcements, leases
 	silence context.CancelFunc // ends them
 	leaving atomic.Bool
-	born    bool
+	// spoolHigh says that the spool is nearly full.
+	spoolHigh atomic.Bool
+	born      bool
 
 	reconfiguring sync.Mutex // held while cameras are added and removed
 
@@ -159,7 +162,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 	}
 	if p.runs.Preprocess {
 		for _, c := range p.cfg.Cameras {
-			if err := p.ownCamera(ctx, c.Owner); err != nil {
+			if err := p.ownCamera(ctx, c); err != nil {
 				return err
 			}
 		}

@@ -44,6 +44,8 @@ type Status struct {
 	BoundsMillis []float64 `json:"bounds_ms"`
 	// Store is where the server inside this process keeps what is published.
 	Store *StoreStatus `json:"store,omitempty"`
+	// Spool is that of the lossless frames of this instance's live cameras.
+	Spool *SpoolStatus `json:"spool,omitempty"`
 	// Degraded says that detections are published but cannot be stored.
 	Degraded bool `json:"degraded"`
 	// Bus counts what went wrong on the bus.
@@ -156,6 +158,7 @@ func (p *Pipeline) Status() Status {
 	}
 	if p.owner != nil {
 		s.Stages = p.deps.Metrics.Stages()
+		s.Spool = p.spoolStatus()
 	}
 	s.Cameras = p.cameraStatus()
 	for _, m := range p.served {

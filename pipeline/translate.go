@@ -16,8 +16,9 @@ import (
 // and is to be fetched from the bus.
 func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error)) (Config, error) {
 	out := Config{
-		Site: c.Site,
-		Bus:  BusConfig(c.Bus),
+		Site:  c.Site,
+		Bus:   BusConfig(c.Bus),
+		Spool: int64(min(c.Bus.Spool, max(c.Bus.MaxStore/2, 1<<20))),
 		Limits: bus.Limits{
 			Age: time.Duration(c.Retention.Detections.Age), Bytes: int64(c.Retention.Detections.Bytes), Replicas: c.Retention.Detections.Replicas,
 		},
