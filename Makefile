@@ -48,6 +48,7 @@ test: setup
 # and again while detections are written and read.
 soak:
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run Cluster ./internal/bus
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window' ./internal/stagetest
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 

@@ -58,7 +58,7 @@ func TestEverything(t *testing.T) {
 			Motion:   configs.Motion{Enabled: true, Threshold: 20, MinArea: 0.1, Hold: configs.Duration(time.Second), Adapt: configs.Duration(time.Minute)},
 			Fitness:  configs.Fitness{Enabled: &yes, Black: 1, Covered: 2, Blurred: 0.1, Settle: 0, Frozen: configs.Duration(4 * time.Second)},
 			Timeouts: configs.Timeouts{Open: configs.Duration(time.Second), FirstFrame: configs.Duration(2 * time.Second), Silence: configs.Duration(1500 * time.Millisecond)},
-			Capture:  configs.Capture{Memory: 400 << 20, CPU: 1.5},
+			Capture:  configs.Capture{Memory: 400 << 20, CPU: 1.5, Ring: 64 << 20},
 		}},
 		Retention: configs.Retention{
 			Detections: configs.Limit{Age: day, Bytes: 1 << 30, Replicas: 3},

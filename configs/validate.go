@@ -282,6 +282,9 @@ func (v validator) camera(path string, c *Camera, models []string, ids map[strin
 	if c.Capture.Memory != 0 {
 		v.size(path+".capture.memory", c.Capture.Memory, 64<<20)
 	}
+	if c.Capture.Ring != 0 {
+		v.size(path+".capture.ring", c.Capture.Ring, 1<<20)
+	}
 	if c.Capture.CPU != 0 {
 		v.number(path+".capture.cpu", c.Capture.CPU, 0.1, 1024)
 	}

@@ -101,8 +101,7 @@ func (c *child) newRing(n int) error {
 			return err
 		}
 	}
-	const budget = 512 << 20
-	count := min(c.job.Slots, max(2, budget/n))
+	count := min(c.job.Slots, max(2, int(c.job.Ring/int64(n))))
 	w, err := ring.Create(count, n)
 	if err != nil {
 		c.ring = nil

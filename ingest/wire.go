@@ -37,6 +37,7 @@ type job struct {
 
 	FPS          float64         `json:"fps"`
 	Slots        int             `json:"slots"`
+	Ring         int64           `json:"ring"` // its most bytes
 	Threads      int             `json:"threads"`
 	Acceleration cv.Acceleration `json:"acceleration"`
 	// Codecs are FFmpeg decoders of which one must be used; none: its own choice.

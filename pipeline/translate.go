@@ -65,7 +65,7 @@ func fromCamera(c configs.Camera) (Camera, error) {
 	out := Camera{
 		Ingest: ingest.Config{
 			ID: c.ID, Source: src, Delivery: ingest.Delivery(c.Delivery), Transport: string(c.Transport), Decode: string(c.Decode),
-			Memory: int64(c.Capture.Memory), CPU: c.Capture.CPU,
+			Memory: int64(c.Capture.Memory), CPU: c.Capture.CPU, Ring: int64(c.Capture.Ring),
 			OpenTimeout: time.Duration(c.Timeouts.Open), FirstFrame: time.Duration(c.Timeouts.FirstFrame), Silence: time.Duration(c.Timeouts.Silence),
 		},
 		Owner: preprocess.CameraConfig{ID: c.ID, Delivery: preprocess.Delivery(c.Delivery)},

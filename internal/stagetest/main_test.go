@@ -4,6 +4,7 @@ package stagetest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -325,4 +326,28 @@ func (s *buffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// storedCount is how many results of a camera are stored; 0 while the broker is
+// away.
+func (p *plant) storedCount(camera string) int {
+	js, err := jetstream.New(p.nc)
+	if err != nil {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	stream, err := js.Stream(ctx, "VEDETTE_DETECTIONS")
+	if err != nil {
+		return 0
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("vedette.detection."+camera+".*"))
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, count := range info.State.Subjects {
+		n += int(count)
+	}
+	return n
 }
