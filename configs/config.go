@@ -42,6 +42,10 @@ type Bus struct {
 	// How much of it may be lossless frames of live cameras that wait for
 	// inference. What comes when it is full has failed, with the reason spool_full.
 	Spool Size `yaml:"spool" jsonschema:"default=4GiB"`
+	// Quality, 1 to 100, of the JPEGs in which model-sized pictures go to workers on
+	// other hosts, a tenth of the bytes and a little less exact; 0: as they are. On
+	// one host they stay in memory.
+	JPEG int `yaml:"jpeg" jsonschema:"minimum=0,maximum=100,default=0"`
 	// How often it is forced to the disk. always: before a result counts as
 	// stored, so that a power cut takes none; a time span: so often, and a power
 	// cut can take what came since.

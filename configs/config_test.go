@@ -46,7 +46,7 @@ func TestEverything(t *testing.T) {
 	day := configs.Duration(24 * time.Hour)
 	want := configs.Config{
 		Site: "plant-1",
-		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Spool: 2 << 30, Prefix: "eu.plant",
+		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Spool: 2 << 30, JPEG: 90, Prefix: "eu.plant",
 			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", Domain: "hub", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
 		HTTP: configs.HTTP{Listen: ":80"},
 		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second),

@@ -110,6 +110,7 @@ func (v validator) bus(b Bus) {
 	}
 	v.size("bus.max_store", b.MaxStore, 1<<20)
 	v.size("bus.spool", b.Spool, 16<<20)
+	v.whole("bus.jpeg", b.JPEG, 0, 100)
 	if (b.Cert == "") != (b.Key == "") {
 		v.bad("bus.cert", "a certificate needs both bus.cert and bus.key")
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/ring"
+	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -29,14 +30,20 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 		if s := p.served[name]; s != nil {
 			ref = s.Pool.Ref() // so that also a frame that no worker saw names the engine
 		}
-		owned = append(owned, preprocess.ModelConfig{Ref: ref, Input: m.Loaded.Manifest.Input})
+		in := m.Loaded.Manifest.Input
+		owned = append(owned, preprocess.ModelConfig{Ref: ref, Input: in})
+		if !p.runs.Infer { // the workers are other processes, most likely of this host
+			if err := p.memory.reserve(in.Width * in.Height * in.Channels()); err != nil {
+				return fmt.Errorf("model %s: %w", name, err)
+			}
+		}
 		sums[name] = ref.SHA256
 	}
 	var err error
 	p.owner, err = preprocess.NewOwner(owned, preprocess.OwnerDeps{
 		Log: p.deps.Log, Site: p.cfg.Site, Writer: timedWriter{p.writer, p.deps.Metrics},
 		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
-		Workers:  workers{p.bus, p.roster, p.requestTimeout()},
+		Workers:  p.newWorkers(),
 		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence, Spool: spool{p},
 	})
 	if err != nil {
@@ -115,4 +122,23 @@ func (p *Pipeline) requestTimeout() time.Duration {
 		most = max(most, m.Timeout)
 	}
 	return 2*most + answerMargin
+}
+
+// newWorkers is how the owner reaches those who run models.
+func (p *Pipeline) newWorkers() *workers {
+	w := &workers{bus: p.bus, roster: p.roster, self: p.instance, host: p.cfg.Host, memory: p.memory, timeout: p.requestTimeout()}
+	if q := p.cfg.JPEG; q > 0 {
+		w.encode = &tensorEncoder{quality: q, log: p.deps.Log, inputs: p.inputOf}
+	}
+	return w
+}
+
+// inputOf is what a model takes, by its SHA-256.
+func (p *Pipeline) inputOf(sha256 string) (models.Input, bool) {
+	for _, m := range p.models {
+		if m.Loaded != nil && m.Loaded.Report.SHA256 == sha256 {
+			return m.Loaded.Manifest.Input, true
+		}
+	}
+	return models.Input{}, false
 }

@@ -55,6 +55,8 @@ type Pipeline struct {
 	shares   *infer.Shares           // of the devices, among the models
 	owner    *preprocess.Owner
 	writer   *bus.DetectionWriter
+	memory   *tensorMemory             // in which an owner leaves tensors
+	tensors  *tensorReader             // of what owners left
 	spool    atomic.Pointer[bus.Spool] // nil: no camera needs it yet
 	stops    []func() error            // subscriptions
 
@@ -111,6 +113,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 		p.runs = Stages{Ingest: true, Preprocess: true, Infer: true}
 	}
 	p.roster = newRoster(p.instance, deps.Log)
+	p.memory, p.tensors = newTensorMemory(deps.Log), newTensorReader()
 	if cfg.Bus.URL != "" || cfg.Bus.Listen != "" {
 		p.claims = p.newClaims()
 	}
@@ -232,6 +235,7 @@ func (p *Pipeline) Close() error {
 	for _, s := range p.served {
 		errs = append(errs, s.Close())
 	}
+	errs = append(errs, p.memory.close(), p.tensors.close())
 	p.roster.close()
 	if p.writer != nil {
 		errs = append(errs, p.writer.Close())

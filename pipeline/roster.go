@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vedette-io/vedette/infer"
@@ -53,6 +54,8 @@ type share struct{ credits, each int }
 // member is a living instance.
 type member struct {
 	seen  time.Time
+	host  string
+	apart atomic.Bool // it cannot read this process's memory, though on one host
 	gives map[serving]*ModelStatus
 	uses  map[string]bool // models whose tensors it makes, by name
 	busy  map[string]int  // requests of this owner that it has, by model
@@ -129,7 +132,7 @@ func (r *roster) note(s *Status) {
 		m.ctx, m.lose = context.WithCancel(context.Background())
 		r.members[s.Instance] = m
 	}
-	m.seen = r.now()
+	m.seen, m.host = r.now(), s.Host
 	m.gives, m.uses = map[serving]*ModelStatus{}, map[string]bool{}
 	for i := range s.Models {
 		model := &s.Models[i]

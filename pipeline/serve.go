@@ -43,7 +43,9 @@ func (p *Pipeline) serve(ctx context.Context, m Model) error {
 	}
 	p.served[name] = served
 	stop, err := p.bus.Serve(p.bus.Subjects().Tensor(name, p.instance), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
-		served.Pool.Handle(infer.Incoming{Header: header, Body: body, Respond: respond})
+		if in, ok := p.incoming(loaded.Manifest.Input, header, body, respond); ok {
+			served.Pool.Handle(in)
+		}
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error
 	out := Config{
 		Site:  c.Site,
 		Bus:   BusConfig(c.Bus),
+		JPEG:  c.Bus.JPEG,
 		Spool: int64(min(c.Bus.Spool, max(c.Bus.MaxStore/2, 1<<20))),
 		Limits: bus.Limits{
 			Age: time.Duration(c.Retention.Detections.Age), Bytes: int64(c.Retention.Detections.Bytes), Replicas: c.Retention.Detections.Replicas,

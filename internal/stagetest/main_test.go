@@ -60,6 +60,8 @@ type plant struct {
 	nats  *server.Server
 	port  int
 	keys  string // folder with the keys of the roles; empty: everybody may do everything
+	// busKeys are more keys of the configuration's bus.
+	busKeys string
 
 	mu  sync.Mutex
 	out []*vedette.Detection // as they came, live
@@ -152,7 +154,7 @@ func (p *plant) configFor(r bus.Role, name, rest string) string {
 	if p.keys != "" {
 		login = fmt.Sprintf(", nkey: %q", p.key(r))
 	}
-	text := fmt.Sprintf("site: test\nbus: {url: %q%s}\n%s", p.url(), login, rest)
+	text := fmt.Sprintf("site: test\nbus: {url: %q%s%s}\n%s", p.url(), login, p.busKeys, rest)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
