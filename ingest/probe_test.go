@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vedette-io/vedette/internal/backoff"
 	"github.com/vedette-io/vedette/internal/testcam"
 	"github.com/vedette-io/vedette/internal/testcam/camtest"
 )
@@ -111,7 +112,7 @@ func TestSlowAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	asked, err := c.await(t.Context(), &backoff{}, src.fail(ErrUnreachable, ""), began)
+	asked, err := c.await(t.Context(), &backoff.Backoff{}, src.fail(ErrUnreachable, ""), began)
 	if err != nil || !asked {
 		t.Fatal(asked, err)
 	}
