@@ -95,11 +95,20 @@ func (r Report) Got(path string) string { return r.v.got(path) }
 // is wrong with it, one a line, and shows no value that came from the
 // environment.
 func Load(path string, opts Options) (Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := Read(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %w", err)
+		return Config{}, err
 	}
 	return Parse(path, data, opts)
+}
+
+// Read reads a configuration file and does not look at what it says.
+func Read(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return data, nil
 }
 
 // Parse is [Load] for a file's content; file is the name to use in errors.
@@ -115,9 +124,9 @@ func Parse(file string, data []byte, opts Options) (Config, error) {
 // such as a camera's password that this environment does not have, does not
 // matter to who only wants to reach the bus.
 func LoadBus(path string) (Bus, error) {
-	data, err := os.ReadFile(path)
+	data, err := Read(path)
 	if err != nil {
-		return Bus{}, fmt.Errorf("read configuration: %w", err)
+		return Bus{}, err
 	}
 	c, doc := parse(path, data, Options{})
 	var all, ours strictyaml.Problems

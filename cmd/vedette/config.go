@@ -26,11 +26,29 @@ type configReader struct {
 
 // read returns what the file says. Its error is a usage error.
 func (cr *configReader) read(file string) (configs.Config, error) {
-	if file == "" {
-		return configs.Config{}, usagef("-c FILE is needed; configs/ has examples")
+	data, err := readConfig(file)
+	if err != nil {
+		return configs.Config{}, err
 	}
+	return cr.parse(file, data)
+}
+
+// readConfig reads the file. Its error is a usage error.
+func readConfig(file string) ([]byte, error) {
+	if file == "" {
+		return nil, usagef("-c FILE is needed; configs/ has examples")
+	}
+	data, err := configs.Read(file)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return data, nil
+}
+
+// parse is read for the file's content.
+func (cr *configReader) parse(file string, data []byte) (configs.Config, error) {
 	cr.loaded = map[string]*models.Model{}
-	c, err := configs.Load(file, configs.Options{
+	c, err := configs.Parse(file, data, configs.Options{
 		Source: func(s string) error {
 			_, err := ingest.ParseSource(s)
 			return err
@@ -111,8 +129,13 @@ func (cr *configReader) labels(c *configs.Config, r configs.Report) {
 
 // loadConfig reads a configuration and its models.
 func loadConfig(o *runOptions) (configs.Config, pipeline.Config, error) {
+	data, err := o.read()
+	if err != nil {
+		return configs.Config{}, pipeline.Config{}, err
+	}
+	o.last = data
 	cr := configReader{stages: o.stages}
-	c, err := cr.read(o.file)
+	c, err := cr.parse(o.file, data)
 	if err != nil {
 		return c, pipeline.Config{}, err
 	}

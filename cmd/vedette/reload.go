@@ -102,20 +102,29 @@ func (a reloadAnswer) String() string {
 // listenReloads reads the configuration again when somebody on the bus or a
 // signal asks for it. stop waits for one under way.
 func listenReloads(ctx context.Context, g *globals, o *runOptions, p *pipeline.Pipeline) (stop func() error, err error) {
+	var reading sync.Mutex
 	reload := func() reloadAnswer {
+		reading.Lock()
+		defer reading.Unlock()
 		s := p.Status()
 		a := reloadAnswer{Stage: s.Stage, Instance: s.Instance}
 		_, cfg, err := loadConfig(o)
 		if err == nil {
 			within, cancel := context.WithTimeout(ctx, reloadTimeout)
 			defer cancel()
-			a.Changes, err = p.Reconfigure(within, cfg)
+			if a.Changes, err = p.Reconfigure(within, cfg); err == nil {
+				o.took(o.last)
+			}
 		}
 		if err != nil {
 			a.Error = err.Error()
 			g.log.Error("configuration not taken", "error", err)
 		}
-		tell("%s read again: %s", o.file, a)
+		if o.parent != nil {
+			tell("%s: %s read again: %s", a.Stage, o.file, a)
+		} else {
+			tell("%s read again: %s", o.file, a)
+		}
 		return a
 	}
 	unsubscribe, err := p.Bus().AnswerAll(p.Bus().Subjects().Reload(), func([]byte) []byte {
@@ -135,6 +144,8 @@ func listenReloads(ctx context.Context, g *globals, o *runOptions, p *pipeline.P
 		for {
 			select {
 			case <-hangups:
+				reload()
+			case <-o.asked: // by the supervisor
 				reload()
 			case <-done:
 				return

@@ -15,6 +15,20 @@ type runOptions struct {
 	cameras                   []string
 	stages                    pipeline.Stages
 	told                      bool // that the file lists no models
+	// last is the configuration that was read last, and first the one to begin
+	// with, if it is not to be read from the file.
+	first, last []byte
+	processes
+	member
+}
+
+// read is the text of the configuration.
+func (o *runOptions) read() ([]byte, error) {
+	if first := o.first; first != nil {
+		o.first = nil
+		return first, nil
+	}
+	return readConfig(o.file)
 }
 
 func hostFlag(cmd *cobra.Command, host *string) {
@@ -24,6 +38,9 @@ func hostFlag(cmd *cobra.Command, host *string) {
 // apply brings the flags into a configuration.
 func (o *runOptions) apply(cfg *pipeline.Config) error {
 	cfg.Stages, cfg.Host = o.stages, o.host
+	if o.bus != nil {
+		cfg.Bus = *o.bus
+	}
 	if o.host != "" {
 		if err := vedette.CheckID(o.host); err != nil {
 			return usagef("--host: %w", err)
@@ -54,11 +71,12 @@ func newStage(g *globals, stages pipeline.Stages, use, short, long string) *cobr
 		Use: use + " -c FILE", Short: short, Long: long, Args: cobra.NoArgs,
 		Example: "  vedette " + use + " -c plant.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runPipeline(cmd.Context(), g, &o)
+			return runStage(cmd.Context(), g, &o)
 		},
 	}
 	configFlag(cmd, &o.file)
 	hostFlag(cmd, &o.host)
+	supervisedFlag(cmd, &o.supervised)
 	cmd.Flags().StringVar(&o.http, "http", "", "address for metrics and health, such as 127.0.0.1:8081 (default: none)")
 	if stages.Ingest || stages.Preprocess {
 		cmd.Flags().StringSliceVar(&o.cameras, "camera", nil, "only these cameras of the file (default: all)")

@@ -80,8 +80,16 @@ func newPlantWith(t *testing.T, keys string) *plant {
 	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys}
 	p.startNATS()
 	t.Cleanup(func() { p.nats.Shutdown(); p.nats.WaitForShutdown() })
+	p.connect()
+	return p
+}
+
+// connect looks on, as a subscriber.
+func (p *plant) connect() {
+	p.t.Helper()
+	t, err := p.t, error(nil)
 	login := func(*nats.Options) error { return nil }
-	if keys != "" { // whoever looks on is a subscriber
+	if p.keys != "" {
 		if login, err = nats.NkeyOptionFromSeed(p.key(bus.Subscriber)); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +111,6 @@ func newPlantWith(t *testing.T, keys string) *plant {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // key is the file with a role's key.
