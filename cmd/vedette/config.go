@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,6 +17,12 @@ import (
 // everything that is wrong is reported at once, each with its place.
 type configReader struct {
 	stages pipeline.Stages
+	// overBus says that models whose files are not here come over the bus.
+	overBus bool
+	// env is the environment, if it is not the process's own; elsewhere says that
+	// others use the configuration, in theirs.
+	env       func(string) (string, bool)
+	elsewhere bool
 	// also, which may be nil, looks further: see check.
 	also func(c *configs.Config, r configs.Report)
 	// loaded are the models that are here, by name.
@@ -49,6 +56,7 @@ func readConfig(file string) ([]byte, error) {
 func (cr *configReader) parse(file string, data []byte) (configs.Config, error) {
 	cr.loaded = map[string]*models.Model{}
 	c, err := configs.Parse(file, data, configs.Options{
+		Env: cr.env, Elsewhere: cr.elsewhere,
 		Source: func(s string) error {
 			_, err := ingest.ParseSource(s)
 			return err
@@ -85,7 +93,7 @@ func (cr *configReader) models(c *configs.Config, r configs.Report) {
 		switch {
 		case err == nil:
 			cr.loaded[m.Name] = loaded
-		case m.File == "" && errors.Is(err, models.ErrNotFound) && cr.stages != (pipeline.Stages{}):
+		case errors.Is(err, models.ErrNotFound) && (cr.overBus || m.File == "" && cr.stages != (pipeline.Stages{})):
 			// It comes over the bus.
 		default:
 			reportEach(r, at, err)
@@ -128,13 +136,13 @@ func (cr *configReader) labels(c *configs.Config, r configs.Report) {
 }
 
 // loadConfig reads a configuration and its models.
-func loadConfig(o *runOptions) (configs.Config, pipeline.Config, error) {
-	data, err := o.read()
+func loadConfig(ctx context.Context, o *runOptions) (configs.Config, pipeline.Config, error) {
+	data, err := o.read(ctx)
 	if err != nil {
 		return configs.Config{}, pipeline.Config{}, err
 	}
 	o.last = data
-	cr := configReader{stages: o.stages}
+	cr := configReader{stages: o.stages, overBus: o.overBus(), env: o.env()}
 	c, err := cr.parse(o.file, data)
 	if err != nil {
 		return c, pipeline.Config{}, err

@@ -44,8 +44,12 @@ func supervisedFlag(cmd *cobra.Command, on *bool) {
 }
 
 // runStage runs a stage, of a supervised plant or for itself.
-func runStage(ctx context.Context, g *globals, o *runOptions) error {
+func runStage(cmd *cobra.Command, g *globals, o *runOptions) error {
+	ctx := cmd.Context()
 	if !o.supervised {
+		if err := o.openConfig(cmd, g); err != nil || ctx.Err() != nil {
+			return err
+		}
 		return runPipeline(ctx, g, o)
 	}
 	var job stageJob
@@ -56,6 +60,9 @@ func runStage(ctx context.Context, g *globals, o *runOptions) error {
 	o.parent, o.first, o.bus, o.asked = parent, job.Config, job.Bus, make(chan struct{}, 1)
 	if job.Metrics {
 		o.http = "127.0.0.1:0"
+	}
+	if err := o.openConfig(cmd, g); err != nil {
+		return err
 	}
 	ctx, gone := context.WithCancel(ctx)
 	defer gone()
@@ -72,6 +79,15 @@ func runStage(ctx context.Context, g *globals, o *runOptions) error {
 		gone() // the supervisor is
 	}()
 	return o.end(ctx, runPipeline(ctx, g, o))
+}
+
+// openConfig takes the flags that say where the configuration is.
+func (o *runOptions) openConfig(cmd *cobra.Command, g *globals) (err error) {
+	o.bus, err = o.open(cmd, g, o.bus)
+	if ctx := cmd.Context(); ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return nil // it was stopped
+	}
+	return err
 }
 
 // up tells the supervisor that the stage is at work.

@@ -61,7 +61,7 @@ type household struct {
 
 // runProcesses is runPipeline with the stages as processes of their own.
 func runProcesses(ctx context.Context, g *globals, o *runOptions) (err error) {
-	c, cfg, err := loadConfig(o)
+	c, cfg, err := loadConfig(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,7 @@ func runProcesses(ctx context.Context, g *globals, o *runOptions) (err error) {
 		return startError(ctx, err)
 	}
 	defer func() { err = errors.Join(err, h.bus.Close()) }()
+	o.onBus(h.bus)
 	metrics := obs.New(version)
 	h.Supervisor = supervise.New(supervise.Config{
 		Processes: h.members(access, c.HTTP.Listen != ""), Command: stageCommand, Log: g.log, Tell: tell, Heard: h.heard,
@@ -128,13 +129,13 @@ func stageCommand(args ...string) *exec.Cmd {
 func (h *household) members(access bus.Config, metrics bool) []supervise.Process {
 	member := func(name, stage string, turn int) supervise.Process {
 		h.texts[name] = h.o.last
-		args := []string{stage, "--supervised", "-c", h.o.file, "--log-level", h.g.logLevel, "--log-format", h.g.logFormat}
+		args := []string{stage, "--supervised", "-c", h.o.named, "--log-level", h.g.logLevel, "--log-format", h.g.logFormat}
 		if h.o.host != "" {
 			args = append(args, "--host", h.o.host)
 		}
 		return supervise.Process{Name: name, Args: args, Turn: turn, Job: func() any {
 			job := stageJob{Config: h.text(name), Metrics: metrics}
-			if access.URL == "" {
+			if access.URL == "" || h.o.overBus() {
 				login := h.bus.ForProcess(access, bus.Stage)
 				job.Bus = &login
 			}
@@ -190,10 +191,10 @@ func (h *household) sources() map[string]string {
 
 // reload looks at the configuration for the processes that are not at work, which
 // begin with it. The others are asked, and answer, for themselves.
-func (h *household) reload() (reloadAnswer, error) {
+func (h *household) reload(ctx context.Context) (reloadAnswer, error) {
 	s := h.status()
-	a := reloadAnswer{Stage: s.Stage, Instance: s.Instance}
-	_, cfg, err := loadConfig(h.o)
+	a := reloadAnswer{Stage: s.Stage, Instance: s.Instance, From: h.o.file}
+	_, cfg, err := loadConfig(ctx, h.o)
 	if err == nil {
 		err = h.cfg.SameBase(cfg)
 	}
@@ -212,10 +213,11 @@ func (h *household) reload() (reloadAnswer, error) {
 // listenReloads takes what somebody on the bus or a signal asks for.
 func (h *household) listenReloads(ctx context.Context) (stop func() error, err error) {
 	var reading sync.Mutex
-	unsubscribe, err := h.bus.AnswerAll(h.bus.Subjects().Reload(), func([]byte) []byte {
+	unsubscribe, err := h.bus.AnswerAll(h.bus.Subjects().Reload(), func(body []byte) []byte {
 		reading.Lock()
 		defer reading.Unlock()
-		a, _ := h.reload() // its error is in the answer, and told by whoever asked
+		h.o.arrived(ctx, announced(body))
+		a, _ := h.reload(ctx) // its error is in the answer, and told by whoever asked
 		data, err := json.Marshal(a)
 		if err != nil {
 			h.g.log.Error("answer not written", "error", err)
@@ -228,21 +230,32 @@ func (h *household) listenReloads(ctx context.Context) (stop func() error, err e
 	ctx, cancel := context.WithCancel(ctx)
 	hangups, stopped := make(chan os.Signal, 1), sync.WaitGroup{}
 	signal.Notify(hangups, syscall.SIGHUP)
+	// With a configuration on the bus every process looks for itself.
+	look := func(asked bool) {
+		reading.Lock()
+		defer reading.Unlock()
+		if !asked && !h.o.newer(ctx) {
+			return
+		}
+		switch a, err := h.reload(ctx); {
+		case err != nil && asked: // then nobody need look at it
+			tell("%s read again: %s", h.o.file, a)
+		case asked:
+			h.Command(commandReload)
+		}
+	}
 	stopped.Go(func() {
+		ticks, stopTicks := h.o.ticks()
+		defer stopTicks()
 		for {
 			select {
 			case <-hangups:
+				look(true)
+			case <-ticks:
+				look(false)
 			case <-ctx.Done():
 				return
 			}
-			reading.Lock()
-			a, err := h.reload()
-			reading.Unlock()
-			if err != nil { // then nobody need look at it
-				tell("%s read again: %s", h.o.file, a)
-				continue
-			}
-			h.Command(commandReload)
 		}
 	})
 	return func() error {

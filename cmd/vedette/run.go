@@ -27,12 +27,18 @@ func newRun(g *globals) *cobra.Command {
 stages are processes of their own: this one has the server and the pages for metrics and
 health, starts a stage again that dies, with pauses that grow to ten seconds, and stops
 all at Ctrl-C. None of them outlives it. The stages have to reach the server: with an
-empty bus.listen it takes a free port of 127.0.0.1.`,
+empty bus.listen it takes a free port of 127.0.0.1.
+
+With "-c nats:" the configuration is on a NATS server of its own, which --server names:
+"vedette reload FILE" puts it there, and changes of it are followed.`,
 		Example: `  vedette run -c configs/surveillance.yaml
   vedette run -c configs/surveillance.yaml --processes --infer-processes 2`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.processes.check(cmd); err != nil {
+				return err
+			}
+			if err := o.openConfig(cmd, g); err != nil || cmd.Context().Err() != nil {
 				return err
 			}
 			if o.apart {
@@ -41,7 +47,7 @@ empty bus.listen it takes a free port of 127.0.0.1.`,
 			return runPipeline(cmd.Context(), g, &o)
 		},
 	}
-	configFlag(cmd, &o.file)
+	o.origin.register(cmd, bus.Stage)
 	hostFlag(cmd, &o.host)
 	o.processes.register(cmd)
 	return cmd
@@ -54,7 +60,7 @@ func configFlag(cmd *cobra.Command, file *string) {
 }
 
 func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
-	c, cfg, err := loadConfig(o)
+	c, cfg, err := loadConfig(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -76,6 +82,7 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	if err != nil {
 		return startError(ctx, err)
 	}
+	o.onBus(p.Bus())
 	address, stopWeb, err := g.serveWeb(ctx, listen, func(mux *http.ServeMux) { obs.Register(mux, metrics, p.Ready, g.log) })
 	if err != nil {
 		return errors.Join(err, p.Close())

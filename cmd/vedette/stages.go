@@ -6,29 +6,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/pipeline"
 )
 
 // runOptions are the flags of run and of the stages as processes of their own.
 type runOptions struct {
-	command, file, host, http string
-	cameras                   []string
-	stages                    pipeline.Stages
-	told                      bool // that the file lists no models
-	// last is the configuration that was read last, and first the one to begin
-	// with, if it is not to be read from the file.
-	first, last []byte
+	command, host, http string
+	cameras             []string
+	stages              pipeline.Stages
+	told                bool // that the file lists no models
+	origin
 	processes
 	member
-}
-
-// read is the text of the configuration.
-func (o *runOptions) read() ([]byte, error) {
-	if first := o.first; first != nil {
-		o.first = nil
-		return first, nil
-	}
-	return readConfig(o.file)
 }
 
 func hostFlag(cmd *cobra.Command, host *string) {
@@ -71,10 +61,14 @@ func newStage(g *globals, stages pipeline.Stages, use, short, long string) *cobr
 		Use: use + " -c FILE", Short: short, Long: long, Args: cobra.NoArgs,
 		Example: "  vedette " + use + " -c plant.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runStage(cmd.Context(), g, &o)
+			return runStage(cmd, g, &o)
 		},
 	}
-	configFlag(cmd, &o.file)
+	role := bus.Stage
+	if stages == (pipeline.Stages{Infer: true}) {
+		role = bus.Worker
+	}
+	o.origin.register(cmd, role)
 	hostFlag(cmd, &o.host)
 	supervisedFlag(cmd, &o.supervised)
 	cmd.Flags().StringVar(&o.http, "http", "", "address for metrics and health, such as 127.0.0.1:8081 (default: none)")
@@ -87,7 +81,8 @@ func newStage(g *globals, stages pipeline.Stages, use, short, long string) *cobr
 const stagesTogether = `
 
 The stages of a plant read the same configuration, whose bus.url names the NATS server where
-they meet, and are started and stopped in any order.`
+they meet, and are started and stopped in any order. With "-c nats:" they take it from that
+server, once "vedette reload FILE" has put it there, and follow its changes.`
 
 func newIngest(g *globals) *cobra.Command {
 	return newStage(g, pipeline.Stages{Ingest: true}, "ingest", "captures cameras, as a process of its own",

@@ -62,6 +62,8 @@ type plant struct {
 	keys  string // folder with the keys of the roles; empty: everybody may do everything
 	// busKeys are more keys of the configuration's bus.
 	busKeys string
+	// env are more variables of the stages.
+	env []string
 
 	mu  sync.Mutex
 	out []*vedette.Detection // as they came, live
@@ -182,7 +184,7 @@ func (p *plant) start(stage, config string, args ...string) *process {
 	p.t.Helper()
 	cmd := exec.Command(p.bin, append([]string{stage, "-c", config, "--host", "here", "--log-level", "info"}, args...)...)
 	cmd.Dir = p.dir // where no models are
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache"))
+	cmd.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache")), p.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	pr := &process{t: p.t, name: stage, cmd: cmd, log: new(buffer), done: make(chan struct{})}
 	cmd.Stderr = pr.log
