@@ -37,6 +37,7 @@ type Camera struct {
 
 	launcher *proc.Launcher
 	lower    func(*session) error
+	waiting  *session       // a process without a job, while the camera is away
 	leaving  sync.WaitGroup // processes that are being ended beside
 
 	rings rings
@@ -101,6 +102,7 @@ func (c *Camera) Close() error { return c.rings.closeAll() }
 func (c *Camera) run(ctx context.Context) error {
 	c.launcher = proc.NewLauncher()
 	err := c.supervise(ctx)
+	c.dismiss()
 	c.leaving.Wait()
 	c.launcher.Close()
 	if ctx.Err() == nil {

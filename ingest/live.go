@@ -103,6 +103,7 @@ func (c *Camera) await(ctx context.Context, retry *backoff.Backoff, why error, b
 		began = c.now()
 		if isAway(why) && n%4 == 1 {
 			slow.start(ctx, c)
+			c.prepareNext()
 		}
 		err := c.probe(ctx, quickProbe)
 		if ctx.Err() != nil {
