@@ -38,6 +38,7 @@ type origin struct {
 	server      serverFlags // how to reach the bus, if it is from there
 	from        *bus.Bus    // which has it; nil: it is a file's
 	seen        time.Time   // when the last one was put there
+	revision    uint64      // and its number
 }
 
 // register adds the flags for a configuration that is on the bus.
@@ -78,7 +79,7 @@ func (o *origin) open(cmd *cobra.Command, g *globals, job *bus.Config) (access *
 	if err != nil {
 		return nil, o.server.refused(cmd.Name(), err)
 	}
-	o.first, o.seen = c.Text, c.At
+	o.first, o.seen, o.revision = c.Text, c.At, c.Revision
 	found.Role = "" // the pipeline knows
 	return &found, nil
 }
@@ -127,7 +128,7 @@ func (o *origin) read(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.seen = c.At
+	o.seen, o.revision = c.At, c.Revision
 	return c.Text, nil
 }
 

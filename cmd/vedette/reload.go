@@ -154,10 +154,14 @@ func (a reloadAnswer) String() string {
 // listenReloads reads the configuration again when somebody on the bus or a
 // signal asks for it. stop waits for one under way.
 func listenReloads(ctx context.Context, g *globals, o *runOptions, p *pipeline.Pipeline) (stop func() error, err error) {
-	var reading sync.Mutex
-	reload := func() reloadAnswer { // with reading held
+	var (
+		reading sync.Mutex
+		a       reloadAnswer // to the last reload, of this revision
+		read    uint64
+	)
+	reload := func() { // with reading held
 		s := p.Status()
-		a := reloadAnswer{Stage: s.Stage, Instance: s.Instance, From: o.file}
+		a = reloadAnswer{Stage: s.Stage, Instance: s.Instance, From: o.file}
 		_, cfg, err := loadConfig(ctx, o)
 		if err == nil {
 			within, cancel := context.WithTimeout(ctx, reloadTimeout)
@@ -175,13 +179,17 @@ func listenReloads(ctx context.Context, g *globals, o *runOptions, p *pipeline.P
 		} else {
 			tell("%s read again: %s", o.file, a)
 		}
-		return a
+		read = o.revision
 	}
 	unsubscribe, err := p.Bus().AnswerAll(p.Bus().Subjects().Reload(), func(body []byte) []byte {
 		reading.Lock()
 		defer reading.Unlock()
-		o.arrived(ctx, announced(body))
-		data, err := json.Marshal(reload())
+		want := announced(body)
+		o.arrived(ctx, want)
+		if want == 0 || read < want { // else it was seen before somebody asked
+			reload()
+		}
+		data, err := json.Marshal(a)
 		if err != nil {
 			g.log.Error("answer not written", "error", err)
 		}
