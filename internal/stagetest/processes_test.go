@@ -4,7 +4,9 @@ package stagetest_test
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,7 +54,7 @@ func (h *house) file() string { return filepath.Join(h.dir, "house.yaml") }
 
 func (h *house) write(rest string) {
 	h.t.Helper()
-	text := fmt.Sprintf("bus: {listen: %q, store: %q}\nhttp: {listen: ''}\n%s", fmt.Sprintf("127.0.0.1:%d", h.port), h.store, rest)
+	text := fmt.Sprintf("bus: {listen: %q, store: %q}\nhttp: {listen: '127.0.0.1:0'}\n%s", fmt.Sprintf("127.0.0.1:%d", h.port), h.store, rest)
 	if err := os.WriteFile(h.file(), []byte(text), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
@@ -139,11 +141,43 @@ func TestProcessesKilled(t *testing.T) {
 			t.Errorf("status: %v\n%s", err, out)
 		}
 	}
+	h.checkPages()
 	all := h.all()
 	if len(all) < 4 { // the stages, and what captures
 		t.Errorf("it has the processes %q", all)
 	}
 	h.stopped(all, 0)
+}
+
+// checkPages looks at the pages of the supervisor, which has each stage's metrics.
+func (h *house) checkPages() {
+	h.t.Helper()
+	_, rest, _ := strings.Cut(h.sup.log.String(), "metrics and health of all processes on ")
+	address, _, _ := strings.Cut(rest, "\n")
+	page := func(path string) string {
+		resp, err := http.Get(address + path)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return string(body)
+	}
+	if text := page("/readyz"); text != "ready\n" {
+		h.t.Errorf("it is %s", text)
+	}
+	metrics := page("/metrics")
+	for _, want := range []string{
+		`vedette_process_restarts_total{process="ingest"} 1`, `vedette_process_up{process="infer"} 1`, `vedette_camera_up{camera="live",process="ingest"} 1`,
+		`vedette_frames_captured_total{camera="live",model="barcode-reader",process="preprocess"} `, `process="infer"} `,
+	} {
+		if !strings.Contains(metrics, want) {
+			h.t.Errorf("the metrics lack %s", want)
+		}
+	}
 }
 
 // stopped stops the plant as Ctrl-C does.
