@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vedette-io/vedette/configs"
+	"github.com/vedette-io/vedette/internal/strictyaml"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -46,7 +47,7 @@ func TestEverything(t *testing.T) {
 	day := configs.Duration(24 * time.Hour)
 	want := configs.Config{
 		Site: "plant-1",
-		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Prefix: "eu.plant",
+		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Spool: 2 << 30, JPEG: 90, Prefix: "eu.plant",
 			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", Domain: "hub", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
 		HTTP: configs.HTTP{Listen: ":80"},
 		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second),
@@ -58,7 +59,7 @@ func TestEverything(t *testing.T) {
 			Motion:   configs.Motion{Enabled: true, Threshold: 20, MinArea: 0.1, Hold: configs.Duration(time.Second), Adapt: configs.Duration(time.Minute)},
 			Fitness:  configs.Fitness{Enabled: &yes, Black: 1, Covered: 2, Blurred: 0.1, Settle: 0, Frozen: configs.Duration(4 * time.Second)},
 			Timeouts: configs.Timeouts{Open: configs.Duration(time.Second), FirstFrame: configs.Duration(2 * time.Second), Silence: configs.Duration(1500 * time.Millisecond)},
-			Capture:  configs.Capture{Memory: 400 << 20, CPU: 1.5},
+			Capture:  configs.Capture{Memory: 400 << 20, CPU: 1.5, Ring: 64 << 20},
 		}},
 		Retention: configs.Retention{
 			Detections: configs.Limit{Age: day, Bytes: 1 << 30, Replicas: 3},
@@ -242,4 +243,38 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("a value of the environment is in the error: %v", err)
 		}
 	})
+}
+
+// A configuration for another environment is checked but for what depends on
+// variables that are not set here.
+func TestElsewhere(t *testing.T) {
+	const text = `site: here
+models: [{name: m, workers: "${WORKERS}"}]
+cameras:
+  - {id: a, source: "rtsp://u:${PASSWORD}@h/x"}
+  - {id: b, source: "${BAD}", fps: 3}
+`
+	opts := configs.Options{
+		Elsewhere: true,
+		Env:       func(name string) (string, bool) { return "bad", name == "BAD" },
+		Source: func(s string) error {
+			if s == "bad" {
+				return errors.New("no such source")
+			}
+			return nil
+		},
+	}
+	_, err := configs.Parse("f", []byte(text), opts)
+	var all strictyaml.Problems
+	if !errors.As(err, &all) || len(all) != 2 || all[0].Path != "cameras[1].source" || all[1].Path != "cameras[1].fps" {
+		t.Errorf("got %v", err)
+	}
+	good := strings.NewReplacer("${BAD}", "${OTHER}", ", fps: 3", "").Replace(text)
+	if c, err := configs.Parse("f", []byte(good), opts); err != nil || len(c.Cameras) != 2 {
+		t.Errorf("%+v, %v", c.Cameras, err)
+	}
+	opts.Elsewhere = false
+	if _, err := configs.Parse("f", []byte(good), opts); !errors.As(err, &all) || len(all) != 3 {
+		t.Errorf("for this environment: %v", err)
+	}
 }

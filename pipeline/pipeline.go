@@ -3,9 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,14 +50,19 @@ type Pipeline struct {
 	shares   *infer.Shares // of the devices, among the models
 	owner    *preprocess.Owner
 	writer   *bus.DetectionWriter
-	stops    []func() error // subscriptions
+	memory   *tensorMemory             // in which an owner leaves tensors
+	tensors  *tensorReader             // of what owners left
+	spool    atomic.Pointer[bus.Spool] // nil: no camera needs it yet
+	stops    []func() error            // subscriptions
 
 	asked   chan struct{}      // somebody wants to know who is there
 	keepers sync.WaitGroup     // what goes on until Close: announcements, leases
 	keeping context.Context    // theirs
 	silence context.CancelFunc // ends them
 	leaving atomic.Bool
-	born    bool
+	// spoolHigh says that the spool is nearly full.
+	spoolHigh atomic.Bool
+	born      bool
 
 	enginesMu sync.Mutex
 	engines   map[string]infer.Engine // by the name they were asked for
@@ -93,15 +96,8 @@ type Pipeline struct {
 // workers, and the owner. Nothing is captured before [Pipeline.Run]. On an
 // error everything is down again.
 func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
-	if cfg.Host == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			name = "localhost"
-		}
-		cfg.Host = vedette.Slug(name)
-	}
-	if err := vedette.CheckID(cfg.Host); err != nil {
-		return nil, fmt.Errorf("host: %w", err)
+	if err := cfg.setHost(); err != nil {
+		return nil, err
 	}
 	if deps.Metrics == nil {
 		deps.Metrics = obs.New("")
@@ -122,6 +118,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	}
 	p.keeping, p.silence = context.WithCancel(context.Background())
 	p.roster = newRoster(p.instance, deps.Log)
+	p.memory, p.tensors = newTensorMemory(deps.Log), newTensorReader()
 	if cfg.Bus.URL != "" || cfg.Bus.Listen != "" {
 		p.claims = p.newClaims()
 	}
@@ -176,7 +173,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 	}
 	if p.runs.Preprocess {
 		for _, c := range p.cfg.Cameras {
-			if err := p.ownCamera(ctx, c.Owner); err != nil {
+			if err := p.ownCamera(ctx, c); err != nil {
 				return err
 			}
 		}
@@ -241,7 +238,7 @@ func (p *Pipeline) Close() error {
 	for id := range p.listening {
 		errs = append(errs, p.stopListening(id))
 	}
-	errs = append(errs, p.closeServed())
+	errs = append(errs, p.closeServed(), p.memory.close(), p.tensors.close())
 	p.roster.close()
 	if p.writer != nil {
 		errs = append(errs, p.writer.Close())

@@ -36,20 +36,20 @@ type service struct {
 	served []*Served
 }
 
-// pool is who a request is for. Who is no one's is told why by the first.
-func (s *service) pool(header string) *infer.Pool {
+// whose is who a request is for. What is no one's the first one refuses; its
+// picture is not looked at, which may be another's. req is nil if it cannot be
+// read.
+func (s *service) whose(req *tensor.Request) (one *Served, its bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if len(s.served) > 1 {
-		if req, err := tensor.ParseRequest(header); err == nil {
-			for _, one := range s.served {
-				if one.Pool.Answers(req) {
-					return one.Pool
-				}
+	if req != nil {
+		for _, one := range s.served {
+			if one.Pool.Answers(req) {
+				return one, true
 			}
 		}
 	}
-	return s.served[0].Pool
+	return s.served[0], false
 }
 
 // all are those that answer.
@@ -122,7 +122,7 @@ func (p *Pipeline) install(one *Served) error {
 	svc := &service{name: name, served: []*Served{one}}
 	var err error
 	svc.stop, err = p.bus.Serve(p.bus.Subjects().Tensor(name, p.instance), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
-		svc.pool(header).Handle(infer.Incoming{Header: header, Body: body, Respond: respond})
+		p.take(svc, infer.Incoming{Header: header, Body: body, Respond: respond})
 	})
 	if err != nil {
 		return err
@@ -131,6 +131,22 @@ func (p *Pipeline) install(one *Served) error {
 	defer p.mu.Unlock()
 	p.served[name] = svc
 	return nil
+}
+
+// take gives a request to the edition that it is for.
+func (p *Pipeline) take(svc *service, in infer.Incoming) {
+	req, err := tensor.ParseRequest(in.Header)
+	if err != nil {
+		req = nil // the pool says what is wrong
+	}
+	one, its := svc.whose(req)
+	if its {
+		var ok bool
+		if in, ok = p.incoming(one.model.Loaded.Manifest.Input, req, in); !ok {
+			return
+		}
+	}
+	one.Pool.Handle(in)
 }
 
 // retire lets go of the models that left and that nobody uses any more, or that

@@ -11,6 +11,7 @@ import (
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/obs"
+	"github.com/vedette-io/vedette/internal/supervise"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -46,10 +47,14 @@ type Status struct {
 	BoundsMillis []float64 `json:"bounds_ms"`
 	// Store is where the server inside this process keeps what is published.
 	Store *StoreStatus `json:"store,omitempty"`
+	// Spool is that of the lossless frames of this instance's live cameras.
+	Spool *SpoolStatus `json:"spool,omitempty"`
 	// Degraded says that detections are published but cannot be stored.
 	Degraded bool `json:"degraded"`
 	// Bus counts what went wrong on the bus.
 	Bus BusStatus `json:"bus"`
+	// Processes are the stages that a supervisor keeps running.
+	Processes []supervise.Status `json:"processes,omitempty"`
 }
 
 // CameraStatus is the state of one camera, from the instance that captures it,
@@ -186,6 +191,7 @@ func (p *Pipeline) Status() Status {
 	}
 	if p.owner != nil {
 		s.Stages = p.deps.Metrics.Stages()
+		s.Spool = p.spoolStatus()
 	}
 	s.Cameras = p.cameraStatus()
 	s.Models, s.Uses = p.modelStatus(), p.uses()

@@ -195,6 +195,23 @@ func (o *Owner) model(name string) *modelState {
 	return o.models[name]
 }
 
+// Input is what an edition takes that the owner uses, or of which something is
+// under way.
+func (o *Owner) Input(name, sha256, edition string) (in models.Input, ok bool) {
+	o.modelsMu.Lock()
+	defer o.modelsMu.Unlock()
+	is := func(m *modelState) bool {
+		return m != nil && m.cfg.Ref.Name == name && m.cfg.Ref.SHA256 == sha256 && m.cfg.Edition == edition
+	}
+	if m := o.models[name]; is(m) {
+		return m.cfg.Input, true
+	}
+	if i := slices.IndexFunc(o.before, is); i >= 0 {
+		return o.before[i].cfg.Input, true
+	}
+	return in, false
+}
+
 // errReplaced says that a picture was made for an edition that nobody serves any
 // more, and cannot be made anew.
 var errReplaced = errors.New("the frame was prepared for another model, which was replaced")

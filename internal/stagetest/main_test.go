@@ -4,6 +4,7 @@ package stagetest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -59,6 +60,10 @@ type plant struct {
 	nats  *server.Server
 	port  int
 	keys  string // folder with the keys of the roles; empty: everybody may do everything
+	// busKeys are more keys of the configuration's bus.
+	busKeys string
+	// env are more variables of the stages.
+	env []string
 
 	mu  sync.Mutex
 	out []*vedette.Detection // as they came, live
@@ -77,8 +82,16 @@ func newPlantWith(t *testing.T, keys string) *plant {
 	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys}
 	p.startNATS()
 	t.Cleanup(func() { p.nats.Shutdown(); p.nats.WaitForShutdown() })
+	p.connect()
+	return p
+}
+
+// connect looks on, as a subscriber.
+func (p *plant) connect() {
+	p.t.Helper()
+	t, err := p.t, error(nil)
 	login := func(*nats.Options) error { return nil }
-	if keys != "" { // whoever looks on is a subscriber
+	if p.keys != "" {
 		if login, err = nats.NkeyOptionFromSeed(p.key(bus.Subscriber)); err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +113,6 @@ func newPlantWith(t *testing.T, keys string) *plant {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // key is the file with a role's key.
@@ -151,7 +163,7 @@ func (p *plant) configFor(r bus.Role, name, rest string) string {
 	if p.keys != "" {
 		login = fmt.Sprintf(", nkey: %q", p.key(r))
 	}
-	text := fmt.Sprintf("site: test\nbus: {url: %q%s}\n%s", p.url(), login, rest)
+	text := fmt.Sprintf("site: test\nbus: {url: %q%s%s}\n%s", p.url(), login, p.busKeys, rest)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
@@ -172,7 +184,7 @@ func (p *plant) start(stage, config string, args ...string) *process {
 	p.t.Helper()
 	cmd := exec.Command(p.bin, append([]string{stage, "-c", config, "--host", "here", "--log-level", "info"}, args...)...)
 	cmd.Dir = p.dir // where no models are
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache"))
+	cmd.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache")), p.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	pr := &process{t: p.t, name: stage, cmd: cmd, log: new(buffer), done: make(chan struct{})}
 	cmd.Stderr = pr.log
@@ -325,4 +337,28 @@ func (s *buffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// storedCount is how many results of a camera are stored; 0 while the broker is
+// away.
+func (p *plant) storedCount(camera string) int {
+	js, err := jetstream.New(p.nc)
+	if err != nil {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	stream, err := js.Stream(ctx, "VEDETTE_DETECTIONS")
+	if err != nil {
+		return 0
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("vedette.detection."+camera+".*"))
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, count := range info.State.Subjects {
+		n += int(count)
+	}
+	return n
 }
