@@ -74,17 +74,26 @@ func sum(m pipeline.Model) string { return m.Loaded.Report.SHA256 }
 // another file, first at the workers and then at the owner, and the other way
 // round. Each frame has one result, of one of the three, in their order.
 func TestModelsAreChangedAtWork(t *testing.T) {
+	for name, source := range map[string]string{"spooled": "rtsp://192.0.2.1/line", "not spooled": "synthetic://bars?frames=9"} {
+		t.Run(name, func(t *testing.T) { changeAtWork(t, source) })
+	}
+}
+
+func changeAtWork(t *testing.T, source string) {
+	line := func() []pipeline.Camera {
+		return []pipeline.Camera{camera(t, "line", source, preprocess.Every, reader())}
+	}
 	p := newPlant(t)
 	var workers []*instance
 	for _, host := range []string{"far-1", "far-2"} {
 		workers = append(workers, p.start(p.config(worker, host, nil)))
 	}
-	o := p.start(p.config(owner, "here", cameras(t, preprocess.Every, "line")))
+	o := p.start(p.config(owner, "here", line()))
 	first, second, third := reader(), revised(256, 0), revised(256, 1)
-	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), 5*time.Millisecond)
+	end := p.filmUntil(o, p.drawn("here", "line", preprocess.Every), "line", 5*time.Millisecond)
 	results := func(m pipeline.Model) func() bool {
-		out := o.account("line").Inferred
-		return func() bool { return o.account("line").Inferred > out+20 && o.uses(sum(m)) }
+		out := o.now("line").Inferred
+		return func() bool { return o.now("line").Inferred > out+20 && o.uses(sum(m)) }
 	}
 	p.await("results of the first", results(first))
 
@@ -95,13 +104,13 @@ func TestModelsAreChangedAtWork(t *testing.T) {
 		}
 	}
 	p.await("more results of the first, which the owner still uses", results(first))
-	changed(t, o.revise(with(p.config(owner, "here", cameras(t, preprocess.Every, "line")), second)), "changed", false)
+	changed(t, o.revise(with(p.config(owner, "here", line()), second)), "changed", false)
 	p.await("results of the second", results(second))
 	for _, w := range workers {
 		p.await("the end of the first", func() bool { return slices.Equal(w.sums(), []string{sum(second)}) })
 	}
 
-	changed(t, o.revise(with(p.config(owner, "here", cameras(t, preprocess.Every, "line")), third)), "changed", true)
+	changed(t, o.revise(with(p.config(owner, "here", line()), third)), "changed", true)
 	p.await("more results of the second, since nobody has the third", results(second))
 	for _, w := range workers {
 		w.revise(with(p.config(worker, "", nil), third))
@@ -139,8 +148,8 @@ func (p *plant) both(cameras []pipeline.Camera, models ...pipeline.Model) pipeli
 func TestBadModelsAreRefused(t *testing.T) {
 	p := newPlant(t)
 	i := p.start(p.both(cameras(t, preprocess.Every, "line")))
-	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), 2*time.Millisecond)
-	p.await("results", func() bool { return i.account("line").Inferred > 20 })
+	end := p.filmUntil(i, p.drawn("here", "line", preprocess.Every), "line", 2*time.Millisecond)
+	p.await("results", func() bool { return i.now("line").Inferred > 20 })
 	more := cameras(t, preprocess.Every, "line", "new")
 	for name, change := range map[string]func(*pipeline.Model){
 		"not ONNX":                 func(m *pipeline.Model) { m.Loaded.ONNX = []byte("no network") },
@@ -184,7 +193,7 @@ func TestModelsComeAndGo(t *testing.T) {
 	p := newPlant(t)
 	keep := cameras(t, preprocess.Every, "keep")
 	i := p.start(p.both(keep))
-	end := p.filmUntil(p.drawn("here", "keep", preprocess.Every), 5*time.Millisecond)
+	end := p.filmUntil(i, p.drawn("here", "keep", preprocess.Every), "keep", 5*time.Millisecond)
 	extra := revised(256, 1)
 	extra.Loaded.Manifest.Name = "extra"
 	both := append(slices.Clone(keep), camera(t, "more", "rtsp://192.0.2.1/more", preprocess.Latest, extra))
@@ -227,7 +236,7 @@ func TestSettingsOfAModel(t *testing.T) {
 	p := newPlant(t)
 	cams := cameras(t, preprocess.Every, "line")
 	i := p.start(p.both(cams))
-	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), 2*time.Millisecond)
+	end := p.filmUntil(i, p.drawn("here", "line", preprocess.Every), "line", 2*time.Millisecond)
 	for name, change := range map[string]func(*pipeline.Model){
 		"workers": func(m *pipeline.Model) { m.Workers = 2 },
 		"weight":  func(m *pipeline.Model) { m.Weight = 3 },
@@ -289,15 +298,15 @@ func TestWorkersFollowOwners(t *testing.T) {
 	here, there := p.start(ownerOf("here", "a", first)), p.start(ownerOf("there", "b", first))
 	w := p.start(with(p.config(worker, "far", nil), pipeline.Model{Name: "barcode", Engine: "gorgonia", Workers: 1}))
 	ends := map[string]func() int{
-		"a": p.filmUntil(p.drawn("here", "a", preprocess.Every), 5*time.Millisecond),
-		"b": p.filmUntil(p.drawn("there", "b", preprocess.Every), 5*time.Millisecond),
+		"a": p.filmUntil(here, p.drawn("here", "a", preprocess.Every), "a", 5*time.Millisecond),
+		"b": p.filmUntil(there, p.drawn("there", "b", preprocess.Every), "b", 5*time.Millisecond),
 	}
-	p.await("results", func() bool { return here.account("a").Inferred > 20 && there.account("b").Inferred > 20 })
+	p.await("results", func() bool { return here.now("a").Inferred > 20 && there.now("b").Inferred > 20 })
 	changed(t, here.revise(ownerOf("here", "a", second)), "changed", false)
 	p.await("both editions", func() bool { return here.uses(sum(second)) && there.uses(sum(first)) && len(w.sums()) == 2 })
 	for range 2 { // it stays so
-		n, m := here.account("a").Inferred, there.account("b").Inferred
-		p.await("results of both", func() bool { return here.account("a").Inferred > n+20 && there.account("b").Inferred > m+20 })
+		n, m := here.now("a").Inferred, there.now("b").Inferred
+		p.await("results of both", func() bool { return here.now("a").Inferred > n+20 && there.now("b").Inferred > m+20 })
 	}
 	if c := w.revise(with(p.config(worker, "far", nil), pipeline.Model{Name: "barcode", Engine: "gorgonia", Workers: 1})); len(c.Models) > 0 {
 		t.Errorf("the same configuration again changes %+v", c)

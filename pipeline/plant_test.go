@@ -206,14 +206,26 @@ func (p *plant) film(c *drawn.Camera, n int, period time.Duration) (wait func())
 	}
 }
 
-// filmUntil sends frames beside the test until end is called, which says how many
-// they were when the last one is answered.
-func (p *plant) filmUntil(c *drawn.Camera, period time.Duration) (end func() (frames int)) {
+// filmUntil sends frames of a camera that o owns beside the test until end is
+// called, which says how many they were when the last one is answered. It keeps
+// up with the workers, however slow the machine is: what is spooled is answered
+// at once and would pile up.
+func (p *plant) filmUntil(o *instance, c *drawn.Camera, id string, period time.Duration) (end func() (frames int)) {
+	const ahead = 20
 	ctx, cancel := context.WithCancel(p.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = c.Run(ctx, 1<<30, period) // until the end
+		for ctx.Err() == nil {
+			n := 0
+			if o.now(id).InFlight < ahead {
+				n = 1
+			}
+			_ = c.Run(ctx, n, period) // until the end
+			if n == 0 {
+				time.Sleep(period)
+			}
+		}
 	}()
 	p.t.Cleanup(func() { cancel(); <-done }) // before the camera is closed
 	return func() int {
@@ -299,16 +311,21 @@ func (p *plant) await(what string, ok func() bool) {
 	p.t.Fatalf("timed out waiting for %s", what)
 }
 
-// account is that of a camera at an instance, when nothing is in flight: a
-// result is stored a moment before its frame leaves the account.
+// now is the account of a camera at an instance.
+func (i *instance) now(camera string) (a preprocess.Counts) {
+	for _, c := range i.Status().Cameras {
+		if c.ID == camera {
+			a = c.Accounts[reader().Loaded.Manifest.Name]
+		}
+	}
+	return a
+}
+
+// account is now when nothing is in flight: a result is stored a moment before
+// its frame leaves the account.
 func (i *instance) account(camera string) (a preprocess.Counts) {
 	for range 500 {
-		for _, c := range i.Status().Cameras {
-			if c.ID == camera {
-				a = c.Accounts[reader().Loaded.Manifest.Name]
-			}
-		}
-		if a.InFlight == 0 {
+		if a = i.now(camera); a.InFlight == 0 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
