@@ -24,7 +24,7 @@ func soaking() bool { return os.Getenv("VEDETTE_SOAK") != "" }
 type footprint struct {
 	private           int64 // bytes
 	files, goroutines int
-	rings             int // views of pictures in shared memory
+	rings             int // views of shared memory
 }
 
 // settled is the least of what this process holds within a second: what is under
@@ -38,14 +38,10 @@ func settled(t *testing.T) footprint {
 		if err != nil {
 			t.Fatal(err)
 		}
-		maps, err := os.ReadFile("/proc/self/maps")
-		if err != nil {
-			t.Fatal(err)
-		}
 		least.private = min(least.private, private)
 		least.files = min(least.files, len(testkit.OpenFiles(t)))
 		least.goroutines = min(least.goroutines, runtime.NumGoroutine())
-		least.rings = min(least.rings, strings.Count(string(maps), "memfd:"))
+		least.rings = min(least.rings, views(t))
 		time.Sleep(50 * time.Millisecond)
 	}
 	return least
@@ -64,6 +60,14 @@ func TestSwapsLeaveNothing(t *testing.T) {
 	if soaking() {
 		warm, swaps = 40, 200
 	}
+	for name, apart := range map[string]bool{"one instance": false, "owner and workers apart": true} {
+		t.Run(name, func(t *testing.T) { swapAgainAndAgain(t, apart, warm, swaps) })
+	}
+}
+
+// swapAgainAndAgain changes a model of an instance, or of an owner and workers
+// that share tensors by memory.
+func swapAgainAndAgain(t *testing.T, apart bool, warm, swaps int) {
 	p := newPlant(t)
 	cams := cameras(t, preprocess.Every, "line")
 	model := func(n int) pipeline.Model {
@@ -71,31 +75,61 @@ func TestSwapsLeaveNothing(t *testing.T) {
 		m.Engine, m.Workers = infer.EngineONNXRuntime, 2
 		return m
 	}
-	i := p.start(p.both(cams, model(0)))
-	end := p.filmUntil(i, p.drawn("here", "line", preprocess.Every), "line", 5*time.Millisecond)
+	configs := func(n int) (all []pipeline.Config) {
+		if !apart {
+			return []pipeline.Config{p.both(cams, model(n))}
+		}
+		return []pipeline.Config{with(p.config(worker, "here", nil), model(n)), with(p.config(owner, "here", cams), model(n))}
+	}
+	var instances []*instance
+	for _, cfg := range configs(0) {
+		instances = append(instances, p.start(cfg))
+	}
+	w, o := instances[0], instances[len(instances)-1]
+	end := p.filmUntil(o, p.drawn("here", "line", preprocess.Every), "line", 5*time.Millisecond)
 	swap := func(n int) {
 		t.Helper()
-		changed(t, i.revise(p.both(cams, model(n))), "changed", false)
-		inferred := i.now("line").Inferred
-		p.await("results", func() bool { return i.now("line").Inferred > inferred+3 })
-		p.await("the end of the old one", func() bool { return len(i.Status().Models) == 1 })
+		for i, cfg := range configs(n) {
+			changed(t, instances[i].revise(cfg), "changed", false)
+		}
+		inferred := o.now("line").Inferred
+		p.await("results", func() bool { return o.now("line").Inferred > inferred+3 })
+		p.await("the end of the old one", func() bool { return len(w.Status().Models) == 1 })
+	}
+	// settle waits until the memory for tensors of other sizes is let go.
+	settle := func() footprint {
+		t.Helper()
+		if apart {
+			p.await("the camera's ring and one of tensors, each with two ends", func() bool { return views(t) == 4 })
+		}
+		return settled(t)
 	}
 	for n := range warm {
 		swap(n + 1)
 	}
-	before := settled(t)
+	before := settle()
 	for n := range swaps {
 		swap(warm + n + 1)
 		if n%20 == 19 {
 			t.Logf("after %d swaps: %+v", n+1, settled(t))
 		}
 	}
-	after := settled(t)
+	after := settle()
 	frames := end()
 	p.checkWhole("line", frames)
 	t.Logf("%d swaps: %.1f MiB before, %.1f after; %d and %d descriptors, %d and %d goroutines, %d and %d views of rings; %d frames, each with one result",
 		swaps, float64(before.private)/(1<<20), float64(after.private)/(1<<20), before.files, after.files, before.goroutines, after.goroutines, before.rings, after.rings, frames)
 	before.returned(t, after)
+}
+
+// views is how many pieces of shared memory are mapped.
+func views(t *testing.T) int {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(maps), "memfd:")
 }
 
 // returned checks that what was held before is about what is held now. Requests

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,8 +35,8 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 		return err
 	}
 	p.roster.own(p.owner.SetCredits)
-	for _, m := range p.models {
-		if err := p.want(m); err != nil {
+	for _, m := range p.known() {
+		if err := errors.Join(p.reserveTensors(m), p.want(m)); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
@@ -24,8 +25,9 @@ const tensorSlots = 16
 type tensorMemory struct {
 	log *slog.Logger
 
-	mu    sync.Mutex
-	rings map[int]*tensorRing // by size of the tensors
+	mu     sync.Mutex
+	rings  map[int]*tensorRing // by size of the tensors
+	closed bool
 }
 
 // tensorRing has tensors of one size.
@@ -46,6 +48,11 @@ func (t *tensorMemory) reserve(size int) error {
 	if r := t.rings[size]; r != nil && r.w != nil {
 		return nil
 	}
+	return t.create(size)
+}
+
+// create makes a ring. mu is held.
+func (t *tensorMemory) create(size int) error {
 	w, err := ring.Create(tensorSlots, size)
 	if err != nil {
 		return fmt.Errorf("shared memory for tensors: %w", err)
@@ -62,20 +69,18 @@ func (t *tensorMemory) reserve(size int) error {
 // done lets go of it.
 func (t *tensorMemory) put(body []byte) (ref vedette.RingRef, done func(), ok bool) {
 	t.mu.Lock()
-	r := t.rings[len(body)]
-	t.mu.Unlock()
-	if r == nil {
-		if err := t.reserve(len(body)); err != nil {
+	defer t.mu.Unlock()
+	if t.closed {
+		return ref, nil, false
+	}
+	if t.rings[len(body)] == nil {
+		if err := t.create(len(body)); err != nil {
 			t.log.Warn("tensors go over the bus", "error", err)
-			t.mu.Lock()
 			t.rings[len(body)] = &tensorRing{}
-			t.mu.Unlock()
-			return ref, nil, false
 		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if r = t.rings[len(body)]; len(r.free) == 0 {
+	r := t.rings[len(body)]
+	if len(r.free) == 0 {
 		return ref, nil, false
 	}
 	slot := r.free[len(r.free)-1]
@@ -89,9 +94,28 @@ func (t *tensorMemory) put(body []byte) (ref vedette.RingRef, done func(), ok bo
 	}, true
 }
 
+// keep lets go of the memory for tensors of other sizes, as far as no request
+// has one.
+func (t *tensorMemory) keep(sizes map[int]bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var errs []error
+	for size, r := range t.rings {
+		switch {
+		case sizes[size], r.w != nil && len(r.free) < tensorSlots:
+			continue
+		case r.w != nil:
+			errs = append(errs, r.w.Close())
+		}
+		delete(t.rings, size)
+	}
+	return errors.Join(errs...)
+}
+
 func (t *tensorMemory) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.closed = true
 	var errs []error
 	for size, r := range t.rings {
 		if r.w != nil {
@@ -106,14 +130,25 @@ func (t *tensorMemory) close() error {
 // is safe for concurrent use.
 type tensorReader struct {
 	mu      sync.Mutex
-	readers map[string]*ring.Reader // by ring
-	bodies  sync.Pool               // of *[]byte
+	readers map[string]*mappedRing // by ring
+	bodies  sync.Pool              // of *[]byte
 }
 
-// readersKept is how many owners' rings stay mapped; more are let go.
-const readersKept = 16
+// mappedRing is an owner's ring.
+type mappedRing struct {
+	ring.Reader
+	used time.Time
+}
 
-func newTensorReader() *tensorReader { return &tensorReader{readers: map[string]*ring.Reader{}} }
+const (
+	// readersKept is how many owners' rings stay mapped; more are let go.
+	readersKept = 16
+	// readerIdle is how long a ring may lie idle before it is let go: its memory is
+	// not free before, though the owner is gone or makes other tensors by now.
+	readerIdle = 5 * time.Second
+)
+
+func newTensorReader() *tensorReader { return &tensorReader{readers: map[string]*mappedRing{}} }
 
 // read copies the tensor out of the owner's memory. The error means that the
 // owner is gone or has given the request up, or that its memory cannot be
@@ -128,11 +163,12 @@ func (t *tensorReader) read(ref vedette.RingRef) (body []byte, free func(), err 
 	r := t.readers[ref.Path]
 	if r == nil {
 		if len(t.readers) >= readersKept {
-			t.forget()
+			_ = t.forget(time.Now()) // who unmaps what is mapped cannot fail
 		}
-		r = new(ring.Reader)
+		r = new(mappedRing)
 		t.readers[ref.Path] = r
 	}
+	r.used = time.Now()
 	view, err := r.View(ref)
 	if err != nil {
 		return nil, nil, err
@@ -144,19 +180,67 @@ func (t *tensorReader) read(ref vedette.RingRef) (body []byte, free func(), err 
 	return *b, func() { t.bodies.Put(b) }, nil
 }
 
-// forget unmaps every ring; those in use are mapped again. mu is held.
-func (t *tensorReader) forget() (err error) {
+// forget unmaps the rings that nothing was read from since; those in use are
+// mapped again. mu is held.
+func (t *tensorReader) forget(since time.Time) (err error) {
 	for path, r := range t.readers {
-		err = errors.Join(err, r.Close())
-		delete(t.readers, path)
+		if !r.used.After(since) {
+			err = errors.Join(err, r.Close())
+			delete(t.readers, path)
+		}
 	}
 	return err
+}
+
+// sweep unmaps the rings that lie idle.
+func (t *tensorReader) sweep(now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.forget(now.Add(-readerIdle))
 }
 
 func (t *tensorReader) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.forget()
+	return t.forget(time.Now())
+}
+
+// freeTensors lets go of the memory for tensors that no edition in use takes any
+// more, here and of other processes.
+func (p *Pipeline) freeTensors() {
+	sizes := map[int]bool{}
+	for _, m := range p.known() {
+		if m.Loaded != nil {
+			sizes[tensorBytes(m)] = true
+		}
+	}
+	if p.owner != nil {
+		for _, u := range p.owner.Uses() {
+			sizes[u.Bytes] = true
+		}
+	}
+	if err := errors.Join(p.memory.keep(sizes), p.tensors.sweep(time.Now())); err != nil {
+		p.deps.Log.Warn("shared memory for tensors is not free", "error", err)
+	}
+}
+
+// tensorBytes is the size of a model's tensors.
+func tensorBytes(m Model) int {
+	in := m.Loaded.Manifest.Input
+	return in.Width * in.Height * in.Channels()
+}
+
+// reserveTensors takes the memory in which tensors of a model are left for
+// workers that are other processes, most likely of this host, so that a lack of
+// it is found before the model is used.
+func (p *Pipeline) reserveTensors(m Model) error {
+	if p.runs.Infer || !p.runs.Preprocess {
+		return nil
+	}
+	if err := p.memory.reserve(tensorBytes(m)); err != nil {
+		return fmt.Errorf("model %s: %w", m.name(), err)
+	}
+	return nil
 }
 
 // incoming makes a worker's request of a message: its picture may lie in the

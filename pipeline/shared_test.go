@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
@@ -53,6 +56,71 @@ func TestTensorMemory(t *testing.T) {
 	}
 	if _, _, err := r.read(refs[3]); !errors.Is(err, ring.ErrOverwritten) {
 		t.Errorf("a tensor whose slot was used again: %v", err)
+	}
+}
+
+// Memory for tensors of a size that nobody wants any more goes, here and at who
+// read them, but not under a request.
+func TestTensorMemoryIsLetGo(t *testing.T) {
+	m, r := newTensorMemory(slog.New(slog.DiscardHandler)), newTensorReader()
+	views := func() int {
+		t.Helper()
+		maps, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(maps), "memfd:")
+	}
+	before := views()
+	check := func(what string, want int) {
+		t.Helper()
+		if n := views() - before; n != want {
+			t.Errorf("%s: %d views of memory, want %d", what, n, want)
+		}
+	}
+	put := func(size int) (done func()) {
+		t.Helper()
+		ref, done, ok := m.put(make([]byte, size))
+		if !ok {
+			t.Fatalf("no room for %d bytes", size)
+		}
+		_, free, err := r.read(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		free()
+		return done
+	}
+	one, two := put(1000), put(2000)
+	check("two sizes, each written and read", 4)
+	two()
+	if err := m.keep(map[int]bool{2000: true}); err != nil {
+		t.Fatal(err)
+	}
+	check("a request has the other size", 4)
+	one()
+	if err := m.keep(map[int]bool{2000: true}); err != nil {
+		t.Fatal(err)
+	}
+	check("the other size is gone", 3)
+	now := time.Now()
+	if err := r.sweep(now); err != nil {
+		t.Fatal(err)
+	}
+	check("nothing lies idle for long yet", 3)
+	if err := r.sweep(now.Add(readerIdle)); err != nil {
+		t.Fatal(err)
+	}
+	check("what was read lies idle", 1)
+	put(2000)()
+	put(1000)()
+	check("it is read again", 4)
+	if err := errors.Join(m.close(), r.close()); err != nil {
+		t.Fatal(err)
+	}
+	check("at the end", 0)
+	if _, _, ok := m.put(make([]byte, 1000)); ok {
+		t.Error("there was room behind the end")
 	}
 }
 

@@ -69,6 +69,8 @@ func (p *Pipeline) prepare(ctx context.Context, cfg Config) (_ *swap, err error)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("model %s: %w", m.name(), err))
+		} else if err := p.reserveTensors(m); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

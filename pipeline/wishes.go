@@ -168,6 +168,7 @@ func (p *Pipeline) tend(ctx context.Context) {
 		p.followOwners(ctx)
 		p.clear(ctx)
 		p.forgetModels()
+		p.freeTensors()
 		select {
 		case <-news:
 		case <-tick.C:

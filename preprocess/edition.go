@@ -153,6 +153,7 @@ func (o *Owner) retire(m *modelState) {
 type Use struct {
 	Ref     vedette.ModelRef
 	Edition string
+	Bytes   int // of a tensor
 	Cameras int
 	// Leaving says that frames are inferred with another edition by now, and that
 	// some of this one are under way still.
@@ -172,13 +173,13 @@ func (o *Owner) Uses() []Use {
 	o.mu.Unlock()
 	var all []Use
 	for m, n := range cameras {
-		all = append(all, Use{Ref: m.cfg.Ref, Edition: m.cfg.Edition, Cameras: n})
+		all = append(all, Use{Ref: m.cfg.Ref, Edition: m.cfg.Edition, Bytes: m.bytes, Cameras: n})
 	}
 	o.modelsMu.Lock()
 	o.before = slices.DeleteFunc(o.before, func(m *modelState) bool { return !m.busy() && cameras[m] == 0 })
 	for _, m := range o.before {
 		if cameras[m] == 0 {
-			all = append(all, Use{Ref: m.cfg.Ref, Edition: m.cfg.Edition, Leaving: true})
+			all = append(all, Use{Ref: m.cfg.Ref, Edition: m.cfg.Edition, Bytes: m.bytes, Leaving: true})
 		}
 	}
 	o.modelsMu.Unlock()
