@@ -81,7 +81,7 @@ func (p *Pipeline) lose(camera string, owner *OwnedError) {
 	p.deps.Log.Error("the camera is stopped here", "camera", camera, "reason", owner)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	if err := p.removeCamera(ctx, c); err != nil {
+	if err := p.removeCamera(ctx, c, []Camera{c}); err != nil { // its spool is the other's now
 		p.deps.Log.Warn("what the camera had under way is given up", "camera", camera, "error", err)
 	}
 	p.claims.giveBack(ctx, p.keys(camera)...) // those that are still this process's

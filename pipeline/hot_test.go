@@ -321,3 +321,28 @@ func TestWorkersFollowOwners(t *testing.T) {
 		}
 	}
 }
+
+// What waits in the spool of a camera when that is changed has its results, each
+// once and in order, before those of the camera as it is from then on.
+func TestChangedCameraKeepsItsSpool(t *testing.T) {
+	const before, behind = 30, 20
+	p := newPlant(t)
+	o := p.start(p.config(owner, "here", cameras(t, preprocess.Every, "line")))
+	c := p.drawn("here", "line", preprocess.Every)
+	p.film(c, before, 0)()
+	if a := o.now("line"); a.InFlight != before { // nobody runs the model
+		t.Errorf("account %+v", a)
+	}
+	other := cameras(t, preprocess.Every, "line")
+	other[0].Owner.Detect[0].MinScore = 0.3
+	if c := o.revise(p.config(owner, "here", other)); !slices.Equal(c.Changed, []string{"line"}) {
+		t.Errorf("changes %+v", c)
+	}
+	p.film(c, behind, 0)()
+	p.start(p.config(worker, "far", nil))
+	p.checkWhole("line", before+behind)
+	p.checkStored(before + behind)
+	if a := o.account("line"); a.Inferred != before+behind || a.Balance() != 0 {
+		t.Errorf("account %+v", a)
+	}
+}

@@ -44,11 +44,12 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 }
 
 // ownCamera makes this process, which has the lease, the owner of a camera. It
-// goes on behind what an earlier owner published.
-func (p *Pipeline) ownCamera(ctx context.Context, c Camera) error {
+// goes on behind what an earlier owner published. all are those of the
+// configuration.
+func (p *Pipeline) ownCamera(ctx context.Context, c Camera, all []Camera) error {
 	cfg := c.Owner
 	if cfg.Spool = spooled(c); cfg.Spool {
-		if err := p.openSpool(ctx); err != nil {
+		if err := p.openSpool(ctx, all); err != nil {
 			return fmt.Errorf("camera %s: %w", cfg.ID, err)
 		}
 	}

@@ -173,7 +173,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 	}
 	if p.runs.Preprocess {
 		for _, c := range p.cfg.Cameras {
-			if err := p.ownCamera(ctx, c); err != nil {
+			if err := p.ownCamera(ctx, c, p.cfg.Cameras); err != nil {
 				return err
 			}
 		}

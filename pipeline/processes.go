@@ -60,7 +60,7 @@ func (c *Config) setHost() error {
 // SameBase says whether nothing is changed that a running plant cannot change: else
 // the error is an [ErrRestart].
 func (c Config) SameBase(other Config) error {
-	if c.Bus != other.Bus || c.Limits != other.Limits || c.Site != other.Site {
+	if c.Bus != other.Bus || c.Limits != other.Limits || c.Site != other.Site || c.Spool != other.Spool || c.JPEG != other.JPEG {
 		return fmt.Errorf("%w: the site, the bus or a retention is another", ErrRestart)
 	}
 	return nil

@@ -93,7 +93,7 @@ func (p *Pipeline) apply(ctx context.Context, cfg Config, s *swap) (out Changes,
 	within, cancel := context.WithTimeout(ctx, giveUpTime)
 	defer cancel()
 	for _, c := range stop {
-		errs = append(errs, p.removeCamera(within, c))
+		errs = append(errs, p.removeCamera(within, c, cfg.Cameras))
 		if indexCamera(start, c.Owner.ID) < 0 {
 			p.claims.giveBack(ctx, p.keys(c.Owner.ID)...)
 		}
@@ -103,7 +103,7 @@ func (p *Pipeline) apply(ctx context.Context, cfg Config, s *swap) (out Changes,
 	p.promote() // so that cameras that are added need not begin with what is about to go
 	for _, c := range start {
 		id := c.Owner.ID
-		if err := p.addCamera(ctx, c); err != nil { // it costs that camera alone
+		if err := p.addCamera(ctx, c, cfg.Cameras); err != nil { // it costs that camera alone
 			errs = append(errs, err)
 			is := func(other string) bool { return other == id }
 			out.Added, out.Changed = slices.DeleteFunc(out.Added, is), slices.DeleteFunc(out.Changed, is)
@@ -126,9 +126,8 @@ func indexCamera(cameras []Camera, id string) int {
 // checkChange says what about cfg cannot be done, without doing anything.
 func (p *Pipeline) checkChange(cfg Config) error {
 	var errs []error
-	restart := func(what string) { errs = append(errs, fmt.Errorf("%w: %s", ErrRestart, what)) }
-	if cfg.Bus != p.cfg.Bus || cfg.Limits != p.cfg.Limits || cfg.Site != p.cfg.Site {
-		restart("the site, the bus or a retention is another")
+	if err := p.cfg.SameBase(cfg); err != nil {
+		errs = append(errs, err)
 	}
 	names := map[string]bool{}
 	for _, m := range cfg.Models {
@@ -150,8 +149,9 @@ func (p *Pipeline) checkChange(cfg Config) error {
 	return errors.Join(errs...)
 }
 
-// removeCamera ends a camera and waits until what it captured is published.
-func (p *Pipeline) removeCamera(ctx context.Context, c Camera) error {
+// removeCamera ends a camera and waits until what it captured is published. What
+// waits in its spool when ctx ends stays there for the cameras that come next.
+func (p *Pipeline) removeCamera(ctx context.Context, c Camera, next []Camera) error {
 	id := c.Owner.ID
 	p.mu.Lock()
 	r := p.running[id]
@@ -167,24 +167,31 @@ func (p *Pipeline) removeCamera(ctx context.Context, c Camera) error {
 	if p.owner == nil {
 		return nil
 	}
-	err := errors.Join(p.stopListening(id), p.owner.Remove(ctx, id))
+	err := p.stopListening(id)
+	if late := p.owner.Remove(ctx, id); late != nil && spooled(c) && indexCamera(next, id) >= 0 {
+		p.deps.Log.Info("frames wait in the spool for the camera as it is from now on", "camera", id)
+	} else if late != nil {
+		err = errors.Join(err, fmt.Errorf("camera %s: what it had under way was given up: %w", id, late))
+	}
 	for _, d := range c.Owner.Detect {
 		p.writer.Forget(id, d.Model)
 	}
 	if spooled(c) {
-		err = errors.Join(err, p.forgetSpooled(ctx, func(camera, _ string) bool { return camera != id }))
+		err = errors.Join(err, p.forgetSpooled(context.WithoutCancel(ctx), func(camera, model string) bool {
+			return camera != id || spools(next, camera, model)
+		}))
 	}
 	return err
 }
 
-// addCamera starts a camera, unless another instance has it.
-func (p *Pipeline) addCamera(ctx context.Context, c Camera) error {
+// addCamera starts one of all cameras, unless another instance has it.
+func (p *Pipeline) addCamera(ctx context.Context, c Camera, all []Camera) error {
 	id := c.Owner.ID
 	if err := p.claims.take(ctx, p.keys(id)...); err != nil {
 		return err
 	}
 	if p.owner != nil {
-		err := p.ownCamera(ctx, c)
+		err := p.ownCamera(ctx, c, all)
 		if err == nil {
 			err = p.listen(id)
 		}

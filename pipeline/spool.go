@@ -18,8 +18,8 @@ func spooled(c Camera) bool {
 }
 
 // openSpool opens the host's spool on the bus when the first camera needs it,
-// and removes what waits there for cameras that are no longer configured.
-func (p *Pipeline) openSpool(ctx context.Context) error {
+// and removes what waits there for cameras that are not among those configured.
+func (p *Pipeline) openSpool(ctx context.Context, cameras []Camera) error {
 	if p.spool.Load() != nil {
 		return nil
 	}
@@ -28,10 +28,13 @@ func (p *Pipeline) openSpool(ctx context.Context) error {
 		return err
 	}
 	p.spool.Store(s)
-	return p.forgetSpooled(ctx, func(camera, model string) bool {
-		i := indexCamera(p.cfg.Cameras, camera)
-		return i >= 0 && spooled(p.cfg.Cameras[i]) && slices.ContainsFunc(p.cfg.Cameras[i].Owner.Detect, func(d preprocess.DetectConfig) bool { return d.Model == model })
-	})
+	return p.forgetSpooled(ctx, func(camera, model string) bool { return spools(cameras, camera, model) })
+}
+
+// spools reports whether the spool has a log of a camera and model.
+func spools(cameras []Camera, camera, model string) bool {
+	i := indexCamera(cameras, camera)
+	return i >= 0 && spooled(cameras[i]) && slices.ContainsFunc(cameras[i].Owner.Detect, func(d preprocess.DetectConfig) bool { return d.Model == model })
 }
 
 // forgetSpooled removes what waits for cameras and models that keep does not

@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,10 @@ type camera struct {
 	in   chan *entry
 	done chan struct{} // closed when every frame has left
 
+	ctx  context.Context // ends with the owner's, or when the camera is cut off
+	stop context.CancelFunc
+	cut  chan struct{} // closed when answers under way are not waited for any more
+
 	// Only deliver uses what follows, under mu.
 	mu        sync.Mutex
 	closed    bool
@@ -67,7 +72,7 @@ func newCamera(o *Owner, cfg CameraConfig) (*camera, error) {
 	if cfg.Delivery == Every {
 		size = everyQueue
 	}
-	c := &camera{owner: o, cfg: cfg, in: make(chan *entry, size), done: make(chan struct{})}
+	c := &camera{owner: o, cfg: cfg, in: make(chan *entry, size), done: make(chan struct{}), cut: make(chan struct{})}
 	if cfg.Motion != nil {
 		c.gate = NewGate(*cfg.Motion)
 	}
@@ -101,13 +106,24 @@ func newCamera(o *Owner, cfg CameraConfig) (*camera, error) {
 		}
 		if cfg.Spool {
 			if err := l.openSpool(o.ctx, o.deps.Spool); err != nil {
+				c.forget()
 				return nil, fmt.Errorf("camera %s: model %s: %w", cfg.ID, d.Model, err)
 			}
 		}
 		c.lanes = append(c.lanes, l)
 	}
+	c.ctx, c.stop = context.WithCancel(o.ctx)
 	c.resume()
 	return c, nil
+}
+
+// forget lets go of what lanes took over, which stays in the spool.
+func (c *camera) forget() {
+	for _, l := range c.lanes {
+		for l.backlog != nil && l.backlog.waiting() > 0 {
+			l.backlog.take(context.Background()).forget()
+		}
+	}
 }
 
 // resume goes on behind what an earlier owner published: in its last epoch,
@@ -149,6 +165,7 @@ func (c *camera) start() {
 		wg.Wait()
 		close(ended)
 		trimming.Wait()
+		c.stop()
 		close(c.done)
 	}()
 }
@@ -163,11 +180,18 @@ func (c *camera) close() {
 	}
 }
 
+// cutOff ends the camera: what waits is dropped as "shutdown" or stays in the
+// spool, and so is what a worker has, whose answer comes to nothing.
+func (c *camera) cutOff() {
+	c.stop()
+	close(c.cut)
+}
+
 // deliver accounts for f and everything missing before it, and queues it.
 func (c *camera) deliver(f *vedette.Frame, release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed && c.keeps(DropShutdown) && c.owner.ctx.Err() != nil {
+	if c.closed && c.keeps(DropShutdown) && c.ctx.Err() != nil {
 		return // for the next owner
 	}
 	if c.closed || f.Last || !c.account(f) {
@@ -262,7 +286,7 @@ func (c *camera) run() {
 		}
 	}()
 	for e := range c.in {
-		if c.owner.ctx.Err() != nil {
+		if c.ctx.Err() != nil {
 			c.drop(e, DropShutdown)
 			continue
 		}

@@ -181,7 +181,7 @@ func (l *lane) run() {
 	defer close(l.order)
 	l.pics = l.camera.owner.openPictures()
 	defer l.camera.owner.closePictures(l.pics)
-	ctx := l.camera.owner.ctx
+	ctx := l.camera.ctx
 	for e := range l.in {
 		if e.unfit != "" || e.blank() {
 			l.refuse(e)

@@ -246,12 +246,27 @@ func (o *Owner) wait(ctx context.Context, id string, before func(*camera)) error
 	}
 }
 
-// Remove finishes a camera and forgets it with its account.
+// cutTime bounds how long results that are being written are waited for when a
+// camera is cut off.
+const cutTime = 2 * time.Second
+
+// Remove finishes a camera and forgets it with its account. When ctx ends first
+// the camera is cut off: no result of it comes later, so that it can be added
+// again. What lies in its spool stays there.
 func (o *Owner) Remove(ctx context.Context, id string) error {
 	err := o.Finish(ctx, id)
 	o.mu.Lock()
+	c := o.cameras[id]
 	delete(o.cameras, id)
 	o.mu.Unlock()
+	if err == nil || c == nil {
+		return err
+	}
+	c.cutOff()
+	select {
+	case <-c.done:
+	case <-time.After(cutTime):
+	}
 	return err
 }
 

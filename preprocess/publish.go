@@ -14,12 +14,16 @@ func (l *lane) publish() {
 	var (
 		epoch   = l.published.Epoch
 		prev    = int64(l.published.Seq)
-		kept    bool // a frame stays for the next owner, and so does all behind it
+		kept    bool // a frame stays for the next owner or has come to nothing, and so does all behind it
 		gap     map[string]uint64
 		written sync.WaitGroup
 	)
 	for t := range l.order {
-		<-t.done
+		select {
+		case <-t.done:
+		case <-l.camera.cut:
+			kept = true
+		}
 		if t.frame.Epoch != epoch {
 			epoch, prev, gap = t.frame.Epoch, -1, nil
 		}
@@ -60,12 +64,12 @@ func (l *lane) write(t *ticket, finished func()) {
 	d.Round()
 	began := time.Now()
 	// A result that exists is written even while the owner stops.
-	deps.Writer.Write(context.WithoutCancel(l.camera.owner.ctx), d, func(err error) {
+	deps.Writer.Write(context.WithoutCancel(l.camera.ctx), d, func(err error) {
 		defer finished()
 		if err != nil {
 			deps.Log.Error("detection not published", "camera", d.Camera, "frame_id", t.frame.ID().String(), "error", err)
 			l.account.leave(outDropped, DropUnpublished, 1)
-			if l.camera.owner.ctx.Err() == nil {
+			if l.camera.ctx.Err() == nil {
 				t.release() // refused for good
 				l.safe(t.spoolID)
 			}

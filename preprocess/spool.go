@@ -129,7 +129,7 @@ func (l *lane) fillSpool() {
 	defer l.backlog.close()
 	l.pics = l.camera.owner.openPictures()
 	defer l.camera.owner.closePictures(l.pics)
-	ctx := l.camera.owner.ctx
+	ctx := l.camera.ctx
 	for e := range l.in {
 		if ctx.Err() != nil {
 			l.drop(e, DropShutdown)
@@ -248,7 +248,7 @@ func (t *trouble) over(l *lane, err error) {
 // owner stops, the rest stays in the spool for the next one.
 func (l *lane) sendSpooled() {
 	defer close(l.order)
-	ctx := l.camera.owner.ctx
+	ctx := l.camera.ctx
 	for {
 		s := l.backlog.take(ctx)
 		if s == nil || !l.sendOne(ctx, s) {

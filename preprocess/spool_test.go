@@ -249,3 +249,70 @@ func TestStopLeavesNoHole(t *testing.T) {
 		})
 	}
 }
+
+// A camera that is removed with more in its spool than is waited for leaves that
+// there: nothing of it is published later, and who adds it again goes on with it.
+func TestSpoolOutlivesItsCamera(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool()
+		r := newSpooledRig(t, s, nil, slow(time.Second))
+		for seq := range uint64(30) {
+			r.deliver(t, r.frame("e1", seq))
+		}
+		within, cancel := context.WithTimeout(t.Context(), 5500*time.Millisecond)
+		defer cancel()
+		if err := r.owner.Remove(within, "cam"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("removed with much to do: %v", err)
+		}
+		n := len(r.results())
+		if n == 0 || n == 30 {
+			t.Fatalf("%d results", n)
+		}
+		time.Sleep(10 * time.Second) // answers under way come to nothing
+		if len(r.results()) != n || s.left() != 30-n {
+			t.Errorf("%d results after the camera's end, %d at it; %d frames in the spool", len(r.results()), n, s.left())
+		}
+		if got := r.uses(); got != "" {
+			t.Errorf("in use without a camera: %s", got)
+		}
+		cfg := preprocess.CameraConfig{
+			ID: "cam", Delivery: preprocess.Every, Spool: true, Detect: []preprocess.DetectConfig{{Model: "m"}},
+			Resume: map[string]preprocess.Place{"m": {Epoch: "e1", Seq: uint64(n - 1)}},
+		}
+		if err := r.owner.Add(cfg); err != nil {
+			t.Fatal(err)
+		}
+		r.finish(t)
+		checkSpooled(t, 30, r.results())
+		if s.left() != 0 {
+			t.Errorf("%d entries stay in the spool", s.left())
+		}
+	})
+}
+
+// What a lossless camera without a spool has under way when it is given up is not
+// published behind its end: it is read again.
+func TestNothingComesBehindTheEnd(t *testing.T) {
+	for _, delivery := range []preprocess.Delivery{preprocess.Every, preprocess.Latest} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, preprocess.CameraConfig{Delivery: delivery}, 2, slow(time.Minute))
+			r.deliver(t, r.frame("e1", 0))
+			time.Sleep(time.Second)
+			within, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := r.owner.Remove(within, "cam"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("removed with a run under way: %v", err)
+			}
+			time.Sleep(2 * time.Minute)
+			if n := len(r.results()); n != 0 {
+				t.Errorf("%s: %d results behind the camera's end", delivery, n)
+			}
+			if got := r.uses(); got != "" {
+				t.Errorf("%s: in use without a camera: %s", delivery, got)
+			}
+			if err := r.owner.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
