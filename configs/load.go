@@ -85,6 +85,10 @@ type Report struct{ v validator }
 // Bad reports what is wrong with the value at path and what is allowed.
 func (r Report) Bad(path, format string, args ...any) { r.v.bad(path, format, args...) }
 
+// At is the place of the value at path, for what turns out to be wrong with it
+// later.
+func (r Report) At(path string) strictyaml.Problem { return r.v.doc.At(path) }
+
 // Failed reports whether something is wrong with the value at path, or one
 // around it, already: then it need not be looked at.
 func (r Report) Failed(path string) bool { return r.v.failed(path) }

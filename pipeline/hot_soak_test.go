@@ -147,7 +147,11 @@ func (before footprint) returned(t *testing.T, after footprint) {
 	if soaking() && after.private > before.private+slack {
 		t.Errorf("%d MiB more than before are in use", (after.private-before.private)>>20)
 	}
-	if after.files > before.files+2 || after.goroutines > before.goroutines+5 || after.rings > before.rings {
+	more := 5
+	if soaking() {
+		more = 15 // the broker's, which come and go with what it has to do
+	}
+	if after.files > before.files+2 || after.goroutines > before.goroutines+more || after.rings > before.rings {
 		t.Errorf("held before: %+v, after: %+v", before, after)
 	}
 }

@@ -28,6 +28,16 @@ type ModelChange struct {
 	Waits bool `json:"waits,omitempty"`
 }
 
+// ModelError says which model of a configuration cannot be used, and why.
+type ModelError struct {
+	Name string
+	Err  error
+}
+
+func (e *ModelError) Error() string { return e.Err.Error() }
+
+func (e *ModelError) Unwrap() error { return e.Err }
+
 // swap is what a configuration changes about models, with everything loaded and
 // warm that it needs.
 type swap struct {
@@ -68,9 +78,9 @@ func (p *Pipeline) prepare(ctx context.Context, cfg Config) (_ *swap, err error)
 			_, err = preprocess.NewTransform(m.Loaded.Manifest.Input)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("model %s: %w", m.name(), err))
+			errs = append(errs, &ModelError{m.name(), fmt.Errorf("model %s: %w", m.name(), err)})
 		} else if err := p.reserveTensors(m); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, &ModelError{m.name(), err})
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -90,20 +100,27 @@ func (p *Pipeline) prepare(ctx context.Context, cfg Config) (_ *swap, err error)
 	return s, nil
 }
 
-// find is a model of a configuration with its file: its own, the one that was
-// fetched before, or one that is fetched now.
+// find is a model of a configuration with its file: its own, or the one that is
+// on the bus now. Who only serves models goes on with the one fetched before:
+// their owners say when to change.
 func (p *Pipeline) find(ctx context.Context, m Model) (Model, error) {
 	if m.Loaded != nil {
 		return m, nil
 	}
 	m.fetched = true
-	if old, known := p.known()[m.name()]; known {
+	old, known := p.known()[m.name()]
+	if known && p.owner == nil {
 		m.Loaded = old.Loaded
 		return m, nil
 	}
 	within, cancel := context.WithTimeout(ctx, fetchPatience)
 	defer cancel()
 	loaded, err := p.fetchModel(within, m.name())
+	if err != nil && known && ctx.Err() == nil {
+		p.deps.Log.Warn("the model stays as it is: the bus cannot be asked for it", "model", m.name(), "error", err)
+		m.Loaded = old.Loaded
+		return m, nil
+	}
 	if err != nil && ctx.Err() == nil && within.Err() != nil {
 		err = errors.New("it is not on this machine and nobody has put it on the bus")
 	}
@@ -129,7 +146,7 @@ func (p *Pipeline) prepareModel(ctx context.Context, s *swap, m Model, cameras [
 			one, err = p.load(ctx, m, cameras)
 			loaded(nil) // whoever asked for it is told if it failed
 			if err != nil {
-				return err
+				return &ModelError{name, err}
 			}
 			changed = true
 		}

@@ -164,18 +164,11 @@ func (ch *checker) checkEngines(c *configs.Config, r configs.Report) {
 			continue
 		}
 		run, err := ch.tryModel(m)
-		switch {
-		case err == nil:
-			ch.runs[m.Name] = run
-		case errors.Is(err, infer.ErrNoDevice):
-			reportEach(r, path+".device", err)
-		case errors.Is(err, infer.ErrNoLibrary), errors.Is(err, infer.ErrUnsupported):
-			reportEach(r, path+".engine", err)
-		case m.File != "":
-			reportEach(r, path+".file", err)
-		default:
-			reportEach(r, path+".name", err)
+		if err != nil {
+			reportEach(r, modelKey(path, m, err), err)
+			continue
 		}
+		ch.runs[m.Name] = run
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vedette-io/vedette/configs"
+	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/strictyaml"
 	"github.com/vedette-io/vedette/models"
@@ -25,8 +26,10 @@ type configReader struct {
 	elsewhere bool
 	// also, which may be nil, looks further: see check.
 	also func(c *configs.Config, r configs.Report)
-	// loaded are the models that are here, by name.
+	// loaded are the models that are here, by name, and places where the file says
+	// what of a model does not work.
 	loaded map[string]*models.Model
+	places map[string]func(why error) strictyaml.Problem
 	// noModels says that the file lists none, so that the default is used.
 	noModels bool
 }
@@ -54,7 +57,7 @@ func readConfig(file string) ([]byte, error) {
 
 // parse is read for the file's content.
 func (cr *configReader) parse(file string, data []byte) (configs.Config, error) {
-	cr.loaded = map[string]*models.Model{}
+	cr.loaded, cr.places = map[string]*models.Model{}, map[string]func(error) strictyaml.Problem{}
 	c, err := configs.Parse(file, data, configs.Options{
 		Env: cr.env, Elsewhere: cr.elsewhere,
 		Source: func(s string) error {
@@ -85,6 +88,7 @@ func (cr *configReader) models(c *configs.Config, r configs.Report) {
 		if _, twice := cr.loaded[m.Name]; twice || r.Failed(path+".name") || r.Failed(path+".file") {
 			continue
 		}
+		cr.places[m.Name] = func(why error) strictyaml.Problem { return r.At(modelKey(path, m, why)) }
 		name, at := m.File, path+".file"
 		if name == "" {
 			name, at = m.Name, path+".name"
@@ -99,6 +103,40 @@ func (cr *configReader) models(c *configs.Config, r configs.Report) {
 			reportEach(r, at, err)
 		}
 	}
+}
+
+// modelKey is the key of a model's entry that is to blame for what became of it.
+func modelKey(path string, m configs.Model, why error) string {
+	switch {
+	case errors.Is(why, infer.ErrNoDevice):
+		return path + ".device"
+	case errors.Is(why, infer.ErrNoLibrary), errors.Is(why, infer.ErrUnsupported):
+		return path + ".engine"
+	case m.File != "":
+		return path + ".file"
+	}
+	return path + ".name"
+}
+
+// place says where the configuration names the models that an error is about.
+func (cr *configReader) place(err error) error {
+	var m *pipeline.ModelError
+	if !errors.As(err, &m) {
+		return err
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok { // joined, on a line each
+		var all []error
+		for _, one := range several.Unwrap() {
+			all = append(all, cr.place(one))
+		}
+		return errors.Join(all...)
+	}
+	if cr.places[m.Name] == nil {
+		return err
+	}
+	p := cr.places[m.Name](err)
+	p.Text = strings.Join(strings.Fields(err.Error()), " ")
+	return p
 }
 
 // reportEach reports an error that may itself be a list of problems, those of
@@ -143,6 +181,7 @@ func loadConfig(ctx context.Context, o *runOptions) (configs.Config, pipeline.Co
 	}
 	o.last = data
 	cr := configReader{stages: o.stages, overBus: o.overBus(), env: o.env()}
+	o.place = cr.place
 	c, err := cr.parse(o.file, data)
 	if err != nil {
 		return c, pipeline.Config{}, err

@@ -18,8 +18,9 @@ import (
 	"github.com/vedette-io/vedette/pipeline"
 )
 
-// reloadTimeout bounds how long a removed camera's last results are waited for.
-const reloadTimeout = 10 * time.Second
+// reloadTimeout bounds how long a change may take: models are fetched, loaded and
+// warmed, and a removed camera's last results are waited for.
+const reloadTimeout = 3 * time.Minute
 
 // reloadAnswer is what an instance says to a reload.
 type reloadAnswer struct {
@@ -52,7 +53,9 @@ func newReload(g *globals) *cobra.Command {
 		Short: "has the running plant read its configuration again, or gives it one",
 		Long: `Asks every instance on the bus to read its own configuration again: cameras that were
 added start, those that were removed stop, changed ones start anew, and the others go on
-undisturbed. A file that is wrong, or changes what needs a restart (the models, the bus),
+undisturbed. A model that was added or changed is loaded and warmed first, while the one
+before it goes on; no frame of a lossless camera is lost. A file that is wrong, names a
+model that cannot be used, or changes what needs a restart (the site, the bus, retention),
 changes nothing. The signal SIGHUP does the same for one process.
 
 With FILE it first checks that configuration and puts it on the bus, for the instances
@@ -142,6 +145,13 @@ func (a reloadAnswer) String() string {
 			parts = append(parts, p.what+" "+strings.Join(p.ids, ", "))
 		}
 	}
+	for _, m := range a.Changes.Models {
+		part := m.What + " model " + m.Name
+		if m.Waits {
+			part += " (as it was until somebody serves it as it is now)"
+		}
+		parts = append(parts, part)
+	}
 	switch {
 	case a.Error != "":
 		parts = append(parts, strings.ReplaceAll(a.Error, "\n", "; "))
@@ -169,6 +179,7 @@ func listenReloads(ctx context.Context, g *globals, o *runOptions, p *pipeline.P
 			if a.Changes, err = p.Reconfigure(within, cfg); err == nil {
 				o.took(o.last)
 			}
+			err = o.place(err)
 		}
 		if err != nil {
 			a.Error = err.Error()

@@ -16,6 +16,9 @@ type runOptions struct {
 	cameras             []string
 	stages              pipeline.Stages
 	told                bool // that the file lists no models
+	// place says where the configuration that was read last names what an error is
+	// about.
+	place func(error) error
 	origin
 	processes
 	member

@@ -106,12 +106,6 @@ func (o *office) take(stage string, r bus.Role, args ...string) *process {
 	return o.start(stage, "nats:", append([]string{"--server", o.url(), "--nkey", o.key(r)}, args...)...)
 }
 
-func (o *office) more(camera string) {
-	o.t.Helper()
-	n := o.of(camera)
-	o.await("results of "+camera, func() bool { return o.of(camera) > n+3 })
-}
-
 func says(stages []*process, text string) func() bool {
 	return func() bool {
 		for _, s := range stages {
@@ -154,6 +148,12 @@ func TestConfigurationOnTheBus(t *testing.T) {
 	}
 	o.more("second")
 
+	o.writeModel(filepath.Join(o.dir, "own.onnx"), onnxtest.BarcodeReaderOf(1, 256), 256) // the text is the same
+	if out, err := o.reload(o.text(gate, other("second"))); err != nil || !strings.Contains(out, "changed model own") {
+		t.Errorf("reload with another model: %v\n%s", err, out)
+	}
+	o.await("results of the other model", func() bool { return len(o.sums("gate")) == 2 && len(o.sums("second")) == 2 })
+
 	for bad, says := range map[string]string{
 		o.text(gate, "{id: Bad Name, source: x}"):                                 "plant.yaml:5:10: cameras[1].id",
 		o.text(gate, "{id: clear, source: 'rtsp://viewer:"+password+"@h/x'}"):     "plant.yaml:5:25: cameras[1].source: a password in clear does not belong on the bus",
@@ -166,7 +166,7 @@ func TestConfigurationOnTheBus(t *testing.T) {
 			t.Errorf("reload of what is wrong: %v, want %s\n%s", err, says, out)
 		}
 	}
-	if n := o.revision(); n != 2 {
+	if n := o.revision(); n != 3 {
 		t.Errorf("what was refused is revision %d", n)
 	}
 

@@ -144,7 +144,14 @@ func (d *Doc) Raw(path string) (raw string, ok bool) {
 // Add records a problem with the value at path. A value that is not in the
 // file is placed at the nearest key around it.
 func (d *Doc) Add(path, format string, args ...any) {
-	p := Problem{Path: path, Text: fmt.Sprintf(format, args...)}
+	p := d.At(path)
+	p.Text = fmt.Sprintf(format, args...)
+	d.record(p)
+}
+
+// At is a problem with the value at path, without a text, which is not recorded.
+func (d *Doc) At(path string) Problem {
+	p := Problem{File: d.File, Path: path}
 	for at := path; ; {
 		if k, ok := d.keys[at]; ok {
 			p.Line, p.Column = k.line, k.column
@@ -155,7 +162,7 @@ func (d *Doc) Add(path, format string, args ...any) {
 		}
 		at = around(at)
 	}
-	d.record(p)
+	return p
 }
 
 // Err returns all problems as [Problems], or nil.
