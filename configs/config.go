@@ -39,6 +39,13 @@ type Bus struct {
 	Store string `yaml:"store" jsonschema:"default=./vedette-data"`
 	// How much that folder may hold.
 	MaxStore Size `yaml:"max_store" jsonschema:"default=10GiB"`
+	// How much of it may be lossless frames of live cameras that wait for
+	// inference. What comes when it is full has failed, with the reason spool_full.
+	Spool Size `yaml:"spool" jsonschema:"default=4GiB"`
+	// Quality, 1 to 100, of the JPEGs in which model-sized pictures go to workers on
+	// other hosts, a tenth of the bytes and a little less exact; 0: as they are. On
+	// one host they stay in memory.
+	JPEG int `yaml:"jpeg" jsonschema:"minimum=0,maximum=100,default=0"`
 	// How often it is forced to the disk. always: before a result counts as
 	// stored, so that a power cut takes none; a time span: so often, and a power
 	// cut can take what came since.
@@ -201,6 +208,11 @@ type Capture struct {
 	// decoder threads than that. 0: 2 for cameras, no limit for files and
 	// GStreamer pipelines, which use what there is.
 	CPU float64 `yaml:"cpu" jsonschema:"minimum=0,maximum=1024,default=0"`
+	// Memory of the ring of pictures. That of a lossless camera bridges a restart
+	// of whoever takes its frames: at 25 frames a second 128 MiB are 0.8 s of
+	// 1080p, and 2.5 s of 720p and below. 0: 128 MiB for lossless cameras; others
+	// take six pictures.
+	Ring Size `yaml:"ring" jsonschema:"default=0"`
 }
 
 // Timeouts say when to give up waiting for a camera and start over.

@@ -46,7 +46,7 @@ func TestEverything(t *testing.T) {
 	day := configs.Duration(24 * time.Hour)
 	want := configs.Config{
 		Site: "plant-1",
-		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Prefix: "eu.plant",
+		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Spool: 2 << 30, JPEG: 90, Prefix: "eu.plant",
 			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", Domain: "hub", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
 		HTTP: configs.HTTP{Listen: ":80"},
 		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second),
@@ -58,7 +58,7 @@ func TestEverything(t *testing.T) {
 			Motion:   configs.Motion{Enabled: true, Threshold: 20, MinArea: 0.1, Hold: configs.Duration(time.Second), Adapt: configs.Duration(time.Minute)},
 			Fitness:  configs.Fitness{Enabled: &yes, Black: 1, Covered: 2, Blurred: 0.1, Settle: 0, Frozen: configs.Duration(4 * time.Second)},
 			Timeouts: configs.Timeouts{Open: configs.Duration(time.Second), FirstFrame: configs.Duration(2 * time.Second), Silence: configs.Duration(1500 * time.Millisecond)},
-			Capture:  configs.Capture{Memory: 400 << 20, CPU: 1.5},
+			Capture:  configs.Capture{Memory: 400 << 20, CPU: 1.5, Ring: 64 << 20},
 		}},
 		Retention: configs.Retention{
 			Detections: configs.Limit{Age: day, Bytes: 1 << 30, Replicas: 3},

@@ -25,7 +25,7 @@ func Default() Config {
 	return Config{
 		Site: "local",
 		Bus: Bus{
-			Listen: "127.0.0.1:4222", Store: "./vedette-data", MaxStore: 10 * gib, Sync: Sync(time.Second), Prefix: vedette.DefaultPrefix,
+			Listen: "127.0.0.1:4222", Store: "./vedette-data", MaxStore: 10 * gib, Spool: 4 * gib, Sync: Sync(time.Second), Prefix: vedette.DefaultPrefix,
 		},
 		HTTP:   HTTP{Listen: "127.0.0.1:8080"},
 		Models: []Model{defaultModel(DefaultModel)},

@@ -83,6 +83,9 @@ func (v validator) config(c *Config) {
 	if c.Bus.URL == "" && c.Retention.Detections.Bytes > c.Bus.MaxStore && !v.failed(kept) && !v.failed("bus.max_store") && !v.failed("bus.url") {
 		v.bad(kept, "must be at most bus.max_store, which is %s%s", c.Bus.MaxStore, v.got(kept))
 	}
+	if c.Bus.URL == "" && v.doc.Has("bus.spool") && c.Bus.Spool > c.Bus.MaxStore && !v.failed("bus.spool") && !v.failed("bus.max_store") {
+		v.bad("bus.spool", "must be at most bus.max_store, which is %s%s", c.Bus.MaxStore, v.got("bus.spool"))
+	}
 	if len(c.Sinks) > 0 {
 		v.bad("sinks", "there are no sinks yet; leave the list empty and subscribe to the bus instead")
 	}
@@ -106,6 +109,8 @@ func (v validator) bus(b Bus) {
 		v.bad("bus.prefix", "must be an id of a-z, 0-9, _ and -, or several joined by dots%s", v.got("bus.prefix"))
 	}
 	v.size("bus.max_store", b.MaxStore, 1<<20)
+	v.size("bus.spool", b.Spool, 16<<20)
+	v.whole("bus.jpeg", b.JPEG, 0, 100)
 	if (b.Cert == "") != (b.Key == "") {
 		v.bad("bus.cert", "a certificate needs both bus.cert and bus.key")
 	}
@@ -277,6 +282,9 @@ func (v validator) camera(path string, c *Camera, models []string, ids map[strin
 	v.span(path+".fitness.frozen", f.Frozen, 0, time.Hour)
 	if c.Capture.Memory != 0 {
 		v.size(path+".capture.memory", c.Capture.Memory, 64<<20)
+	}
+	if c.Capture.Ring != 0 {
+		v.size(path+".capture.ring", c.Capture.Ring, 1<<20)
 	}
 	if c.Capture.CPU != 0 {
 		v.number(path+".capture.cpu", c.Capture.CPU, 0.1, 1024)

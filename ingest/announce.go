@@ -21,7 +21,8 @@ func (c *child) announce(ev *event, decode time.Duration) error {
 	for {
 		slot, mem, err := c.begin()
 		if errors.Is(err, errRingFull) {
-			return c.unreadable(ev, "ring_full")
+			ev.Code = codeOverflow
+			return c.unreadable(ev, "nothing has room for the picture")
 		}
 		if err != nil {
 			return err
@@ -70,10 +71,17 @@ func (c *child) begin() (int, []byte, error) {
 	}
 	began := time.Now()
 	for {
-		if slot, ok := c.slots.take(tickEvery); ok {
+		wait := tickEvery
+		if c.full {
+			wait = 0 // the source does not wait, either
+		}
+		slot, ok := c.slots.take(wait)
+		if ok {
+			c.full = false
 			return slot, c.ring.Begin(slot), nil
 		}
-		if c.job.Live && time.Since(began) >= liveWait {
+		if c.full || c.job.Live && time.Since(began) >= liveWait {
+			c.full = true
 			return 0, nil, errRingFull
 		}
 		if err := c.tick(); err != nil {
@@ -93,8 +101,7 @@ func (c *child) newRing(n int) error {
 			return err
 		}
 	}
-	const budget = 512 << 20
-	count := min(c.job.Slots, max(2, budget/n))
+	count := min(c.job.Slots, max(2, int(c.job.Ring/int64(n))))
 	w, err := ring.Create(count, n)
 	if err != nil {
 		c.ring = nil

@@ -70,7 +70,7 @@ func TestLiveEveryOverflow(t *testing.T) {
 	c.start()
 	c.await("a frame without a slot", func() bool { return len(c.frames) >= 3 })
 	_ = c.stop()
-	if f := c.frames[2]; !f.Unreadable || f.Reason != "ring_full" || f.Seq != 2 {
+	if f := c.frames[2]; !f.Overflow || f.Unreadable || f.Seq != 2 {
 		t.Errorf("third frame: %+v", f)
 	}
 }

@@ -28,7 +28,9 @@ func ChildMain() int {
 	}
 	in := newLineReader(os.Stdin, maxJobLine)
 	var j job
-	if err := in.next(&j); err != nil {
+	if err := in.next(&j); errors.Is(err, io.EOF) {
+		return 0 // it was started ahead and is not needed
+	} else if err != nil {
 		fmt.Fprintln(os.Stderr, "capture: no job from the parent:", err)
 		return 2
 	}
@@ -64,8 +66,8 @@ func (f *failure) Error() string { return f.err.Error() }
 
 func (f *failure) Unwrap() error { return f.err }
 
-// liveWait is how long a live source waits for a free slot before the frame is
-// given up: the camera's own buffers bridge that much.
+// liveWait is how long a live source waits for a free slot before the frame's
+// picture is given up: the camera's own buffers bridge that much.
 const liveWait = time.Second
 
 // child is the capture loop of one source.
@@ -77,8 +79,9 @@ type child struct {
 	memory *memoryCap
 
 	ring   *ring.Writer
-	number int // of the ring in this process
-	next   int // slot under latest delivery
+	number int  // of the ring in this process
+	next   int  // slot under latest delivery
+	full   bool // under every delivery no slot was free for the frame before
 
 	seq     uint64 // of the next frame
 	sampled uint64

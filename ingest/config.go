@@ -26,7 +26,7 @@ const (
 	// Every loses no frame: a slot is written again only after its frame was
 	// released. A finite source is read as fast as frames are released. A live
 	// source cannot wait: a frame that finds no free slot for a second is
-	// announced as unreadable, with the reason ring_full.
+	// announced without a picture ([vedette.Frame] Overflow).
 	Every Delivery = "every"
 )
 
@@ -57,6 +57,10 @@ type Config struct {
 	CPU    float64
 	// Slots of the ring, default [ring.DefaultSlots]. Large pictures get fewer.
 	Slots int
+	// Ring is how many bytes the ring may take; 0: 128 MiB for a lossless live
+	// camera, whose ring bridges times in which nothing takes frames, else 512 MiB.
+	// There are two slots at least.
+	Ring int64
 	// Unpaced lets a file be read at full speed under Latest, too.
 	Unpaced bool
 	// OpenTimeout bounds opening, FirstFrame the wait for the first picture

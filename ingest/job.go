@@ -15,7 +15,7 @@ func (c *Camera) job() *job {
 		Kind: cfg.Source.kind, Location: cfg.Source.location, Items: c.items.paths, Names: c.items.names,
 		Live: cfg.Source.Live(), Every: cfg.Delivery == Every,
 		Paced: cfg.Source.finite && cfg.Delivery == Latest && !cfg.Unpaced,
-		FPS:   cfg.FPS, Slots: cfg.Slots, Threads: c.threads(), Acceleration: c.acceleration(),
+		FPS:   cfg.FPS, Slots: cfg.Slots, Ring: c.ringBytes(), Threads: c.threads(), Acceleration: c.acceleration(),
 		Codecs: c.codecs(), Transport: cfg.Transport, Patient: c.patient,
 		OpenTimeout: cfg.OpenTimeout, FirstFrame: cfg.FirstFrame, Stall: c.stall(), Memory: cfg.Memory,
 	}
@@ -78,4 +78,15 @@ func (c *Camera) threads() int {
 		threads = min(threads, int(math.Ceil(c.cfg.CPU)))
 	}
 	return threads
+}
+
+// ringBytes is how many bytes the camera's ring may take.
+func (c *Camera) ringBytes() int64 {
+	switch {
+	case c.cfg.Ring > 0:
+		return c.cfg.Ring
+	case c.cfg.Source.Live() && c.cfg.Delivery == Every:
+		return 128 << 20
+	}
+	return 512 << 20
 }

@@ -79,7 +79,7 @@ func (r *recorder) Frame(_ context.Context, f *vedette.Frame, release func()) er
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var pix []byte
-	if !f.End && !f.Unreadable {
+	if !f.End && !f.Unreadable && !f.Overflow {
 		view, err := r.rd.View(f.Ref)
 		switch {
 		case errors.Is(err, ring.ErrOverwritten):

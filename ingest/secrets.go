@@ -34,8 +34,9 @@ func secretsOf(s Source) []string {
 	for f := range forms {
 		found = append(found, f)
 	}
-	// The longest first; the rest so that the same source compares as the same.
-	slices.SortFunc(found, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	// Long ones first, since they may hold short ones; always in the same order,
+	// since a reload compares sources.
+	slices.SortFunc(found, func(a, b string) int { return cmp.Or(len(b)-len(a), cmp.Compare(a, b)) })
 	return found
 }
 

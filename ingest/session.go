@@ -239,7 +239,8 @@ func (s *session) frame(ctx context.Context, ev *event) error {
 	f.Sampled, f.SourceGap = ev.Sampled, ev.Gap
 	c.position = position{epoch: c.position.epoch, seq: ev.Seq + 1, sampled: ev.Sampled, gap: ev.Gap}
 	if ev.Type == evUnreadable {
-		f.Unreadable, f.Reason = true, c.cfg.Source.Redact(ev.Text)
+		f.Overflow = ev.Code == codeOverflow
+		f.Unreadable, f.Reason = !f.Overflow, c.cfg.Source.Redact(ev.Text)
 		return c.deps.Output.Frame(ctx, f, func() {})
 	}
 	f.Width, f.Height, f.Format = ev.Width, ev.Height, vedette.BGR24

@@ -37,6 +37,7 @@ type job struct {
 
 	FPS          float64         `json:"fps"`
 	Slots        int             `json:"slots"`
+	Ring         int64           `json:"ring"` // its most bytes
 	Threads      int             `json:"threads"`
 	Acceleration cv.Acceleration `json:"acceleration"`
 	// Codecs are FFmpeg decoders of which one must be used; none: its own choice.
@@ -78,6 +79,9 @@ const (
 	failOther   = "other"
 )
 
+// codeOverflow marks a frame that came while no slot was free.
+const codeOverflow = "overflow"
+
 // event is what the child reports. Which fields are set depends on the type.
 type event struct {
 	Type string `json:"t"`
@@ -107,7 +111,7 @@ type event struct {
 	Height     int    `json:"h,omitempty"`
 	Channels   int    `json:"ch,omitempty"`
 
-	// fail, after Millis if the open failed; unreadable
+	// fail, after Millis if the open failed; unreadable: codeOverflow or nothing
 	Code string `json:"code,omitempty"`
 	Text string `json:"text,omitempty"`
 }

@@ -142,6 +142,9 @@ func (p *Pipeline) slots(c Camera) int {
 	if c.Ingest.Slots != 0 || c.Ingest.Delivery != ingest.Every {
 		return c.Ingest.Slots
 	}
+	if spooled(c) {
+		return ring.MaxSlots // as many as its memory has room for
+	}
 	inferred := 0
 	p.mu.Lock()
 	models := p.cfg.Models

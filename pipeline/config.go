@@ -40,11 +40,15 @@ func (s Stages) name() string {
 
 // Config is a pipeline, or the part of one that this process runs.
 type Config struct {
-	Stages  Stages
-	Site    string
-	Host    string // this host's id in subjects; default: the host name, slugged
-	Bus     bus.Config
-	Limits  bus.Limits // of the detections stream
+	Stages Stages
+	Site   string
+	Host   string // this host's id in subjects; default: the host name, slugged
+	Bus    bus.Config
+	Limits bus.Limits // of the detections stream
+	Spool  int64      // most bytes of lossless frames of live cameras that wait; 0: a default
+	// JPEG is the quality, 1 to 100, with which pictures go to workers on other
+	// hosts; 0: as they are.
+	JPEG    int
 	Models  []Model
 	Cameras []Camera
 }

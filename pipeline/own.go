@@ -9,6 +9,7 @@ import (
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/ring"
+	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -26,8 +27,8 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 	p.owner, err = preprocess.NewOwner(nil, preprocess.OwnerDeps{
 		Log: p.deps.Log, Site: p.cfg.Site, Writer: timedWriter{p.writer, p.deps.Metrics},
 		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
-		Workers:  workers{p.bus, p.roster, p.requestTimeout},
-		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence,
+		Workers:  p.newWorkers(),
+		Observer: observer{p.deps.Metrics}, Evidence: p.deps.Evidence, Spool: spool{p},
 	})
 	if err != nil {
 		return err
@@ -43,7 +44,13 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 
 // ownCamera makes this process, which has the lease, the owner of a camera. It
 // goes on behind what an earlier owner published.
-func (p *Pipeline) ownCamera(ctx context.Context, cfg preprocess.CameraConfig) error {
+func (p *Pipeline) ownCamera(ctx context.Context, c Camera) error {
+	cfg := c.Owner
+	if cfg.Spool = spooled(c); cfg.Spool {
+		if err := p.openSpool(ctx); err != nil {
+			return fmt.Errorf("camera %s: %w", cfg.ID, err)
+		}
+	}
 	cfg.Resume = map[string]preprocess.Place{}
 	for _, d := range cfg.Detect {
 		last, err := p.bus.LastDetection(ctx, cfg.ID, d.Model)
@@ -101,4 +108,25 @@ func (p *Pipeline) requestTimeout() time.Duration {
 		most = max(most, m.Timeout)
 	}
 	return 2*most + answerMargin
+}
+
+// newWorkers is how the owner reaches those who run models.
+func (p *Pipeline) newWorkers() *workers {
+	w := &workers{bus: p.bus, roster: p.roster, self: p.instance, host: p.cfg.Host, memory: p.memory, timeout: p.requestTimeout}
+	if q := p.cfg.JPEG; q > 0 {
+		w.encode = &tensorEncoder{quality: q, log: p.deps.Log, inputs: p.inputOf}
+	}
+	return w
+}
+
+// inputOf is what a model takes, by its SHA-256.
+func (p *Pipeline) inputOf(sha256 string) (models.Input, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.models {
+		if m.Loaded != nil && m.Loaded.Report.SHA256 == sha256 {
+			return m.Loaded.Manifest.Input, true
+		}
+	}
+	return models.Input{}, false
 }

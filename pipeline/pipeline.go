@@ -52,14 +52,19 @@ type Pipeline struct {
 	shares   *infer.Shares // of the devices, among the models
 	owner    *preprocess.Owner
 	writer   *bus.DetectionWriter
-	stops    []func() error // subscriptions
+	memory   *tensorMemory             // in which an owner leaves tensors
+	tensors  *tensorReader             // of what owners left
+	spool    atomic.Pointer[bus.Spool] // nil: no camera needs it yet
+	stops    []func() error            // subscriptions
 
 	asked   chan struct{}      // somebody wants to know who is there
 	keepers sync.WaitGroup     // what goes on until Close: announcements, leases
 	keeping context.Context    // theirs
 	silence context.CancelFunc // ends them
 	leaving atomic.Bool
-	born    bool
+	// spoolHigh says that the spool is nearly full.
+	spoolHigh atomic.Bool
+	born      bool
 
 	enginesMu sync.Mutex
 	engines   map[string]infer.Engine // by the name they were asked for
@@ -122,6 +127,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	}
 	p.keeping, p.silence = context.WithCancel(context.Background())
 	p.roster = newRoster(p.instance, deps.Log)
+	p.memory, p.tensors = newTensorMemory(deps.Log), newTensorReader()
 	if cfg.Bus.URL != "" || cfg.Bus.Listen != "" {
 		p.claims = p.newClaims()
 	}
@@ -176,7 +182,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 	}
 	if p.runs.Preprocess {
 		for _, c := range p.cfg.Cameras {
-			if err := p.ownCamera(ctx, c.Owner); err != nil {
+			if err := p.ownCamera(ctx, c); err != nil {
 				return err
 			}
 		}
@@ -242,6 +248,7 @@ func (p *Pipeline) Close() error {
 		errs = append(errs, p.stopListening(id))
 	}
 	errs = append(errs, p.closeServed())
+	errs = append(errs, p.memory.close(), p.tensors.close())
 	p.roster.close()
 	if p.writer != nil {
 		errs = append(errs, p.writer.Close())

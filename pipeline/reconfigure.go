@@ -171,6 +171,9 @@ func (p *Pipeline) removeCamera(ctx context.Context, c Camera) error {
 	for _, d := range c.Owner.Detect {
 		p.writer.Forget(id, d.Model)
 	}
+	if spooled(c) {
+		err = errors.Join(err, p.forgetSpooled(ctx, func(camera, _ string) bool { return camera != id }))
+	}
 	return err
 }
 
@@ -181,7 +184,7 @@ func (p *Pipeline) addCamera(ctx context.Context, c Camera) error {
 		return err
 	}
 	if p.owner != nil {
-		err := p.ownCamera(ctx, c.Owner)
+		err := p.ownCamera(ctx, c)
 		if err == nil {
 			err = p.listen(id)
 		}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vedette-io/vedette/infer"
@@ -54,6 +55,8 @@ type share struct{ credits, each int }
 // member is a living instance.
 type member struct {
 	seen  time.Time
+	host  string
+	apart atomic.Bool // it cannot read this process's memory, though on one host
 	gives map[serving]*ModelStatus
 	uses  map[serving]string // models whose tensors it makes, or wants to: how
 	busy  map[serving]int    // requests of this owner that it has
@@ -221,7 +224,7 @@ func (r *roster) note(s *Status) {
 		return
 	}
 	if m == nil {
-		m = &member{busy: map[serving]int{}}
+		m = &member{host: s.Host, busy: map[serving]int{}}
 		m.ctx, m.lose = context.WithCancel(context.Background())
 		r.members[s.Instance] = m
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/internal/tensor"
 	"github.com/vedette-io/vedette/preprocess"
 )
@@ -36,20 +35,20 @@ type service struct {
 	served []*Served
 }
 
-// pool is who a request is for. Who is no one's is told why by the first.
-func (s *service) pool(header string) *infer.Pool {
+// pick is who a request is for. Who is no one's is told why by the first.
+func (s *service) pick(header string) *Served {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if len(s.served) > 1 {
 		if req, err := tensor.ParseRequest(header); err == nil {
 			for _, one := range s.served {
 				if one.Pool.Answers(req) {
-					return one.Pool
+					return one
 				}
 			}
 		}
 	}
-	return s.served[0].Pool
+	return s.served[0]
 }
 
 // all are those that answer.
@@ -122,7 +121,10 @@ func (p *Pipeline) install(one *Served) error {
 	svc := &service{name: name, served: []*Served{one}}
 	var err error
 	svc.stop, err = p.bus.Serve(p.bus.Subjects().Tensor(name, p.instance), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
-		svc.pool(header).Handle(infer.Incoming{Header: header, Body: body, Respond: respond})
+		one := svc.pick(header)
+		if in, ok := p.incoming(one.model.Loaded.Manifest.Input, header, body, respond); ok {
+			one.Pool.Handle(in)
+		}
 	})
 	if err != nil {
 		return err

@@ -46,6 +46,8 @@ type Status struct {
 	BoundsMillis []float64 `json:"bounds_ms"`
 	// Store is where the server inside this process keeps what is published.
 	Store *StoreStatus `json:"store,omitempty"`
+	// Spool is that of the lossless frames of this instance's live cameras.
+	Spool *SpoolStatus `json:"spool,omitempty"`
 	// Degraded says that detections are published but cannot be stored.
 	Degraded bool `json:"degraded"`
 	// Bus counts what went wrong on the bus.
@@ -186,6 +188,7 @@ func (p *Pipeline) Status() Status {
 	}
 	if p.owner != nil {
 		s.Stages = p.deps.Metrics.Stages()
+		s.Spool = p.spoolStatus()
 	}
 	s.Cameras = p.cameraStatus()
 	s.Models, s.Uses = p.modelStatus(), p.uses()

@@ -14,6 +14,7 @@ import (
 // model that comes later takes nothing back.
 func TestBesides(t *testing.T) {
 	had := cores()
+	runtime.GOMAXPROCS(had) // other tests have had their workers
 	t.Cleanup(func() { runtime.GOMAXPROCS(had) })
 	for _, c := range []struct{ workers, want int }{{1, had + 1}, {5, had + 5}, {2, had + 5}} {
 		besides(c.workers)

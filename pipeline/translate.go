@@ -16,8 +16,10 @@ import (
 // and is to be fetched from the bus.
 func FromConfig(c configs.Config, load func(configs.Model) (*models.Model, error)) (Config, error) {
 	out := Config{
-		Site: c.Site,
-		Bus:  BusConfig(c.Bus),
+		Site:  c.Site,
+		Bus:   BusConfig(c.Bus),
+		JPEG:  c.Bus.JPEG,
+		Spool: int64(min(c.Bus.Spool, max(c.Bus.MaxStore/2, 1<<20))),
 		Limits: bus.Limits{
 			Age: time.Duration(c.Retention.Detections.Age), Bytes: int64(c.Retention.Detections.Bytes), Replicas: c.Retention.Detections.Replicas,
 		},
@@ -64,7 +66,7 @@ func fromCamera(c configs.Camera) (Camera, error) {
 	out := Camera{
 		Ingest: ingest.Config{
 			ID: c.ID, Source: src, Delivery: ingest.Delivery(c.Delivery), Transport: string(c.Transport), Decode: string(c.Decode),
-			Memory: int64(c.Capture.Memory), CPU: c.Capture.CPU,
+			Memory: int64(c.Capture.Memory), CPU: c.Capture.CPU, Ring: int64(c.Capture.Ring),
 			OpenTimeout: time.Duration(c.Timeouts.Open), FirstFrame: time.Duration(c.Timeouts.FirstFrame), Silence: time.Duration(c.Timeouts.Silence),
 		},
 		Owner: preprocess.CameraConfig{ID: c.ID, Delivery: preprocess.Delivery(c.Delivery)},

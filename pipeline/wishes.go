@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/vedette-io/vedette"
@@ -50,7 +51,13 @@ func (p *Pipeline) want(m Model) error {
 
 // change has frames inferred with a model from now on.
 func (p *Pipeline) change(m Model, key serving) error {
-	if err := p.owner.SetModel(p.modelConfig(m, key)); err != nil {
+	cfg := p.modelConfig(m, key)
+	if !p.runs.Infer { // the workers are other processes, most likely of this host
+		if err := p.memory.reserve(cfg.Input.Width * cfg.Input.Height * cfg.Input.Channels()); err != nil {
+			return fmt.Errorf("model %s: %w", key.model, err)
+		}
+	}
+	if err := p.owner.SetModel(cfg); err != nil {
 		return err
 	}
 	p.replaced(p.roster.used(key.model), key)
@@ -168,6 +175,7 @@ func (p *Pipeline) tend(ctx context.Context) {
 		p.followOwners(ctx)
 		p.clear(ctx)
 		p.forgetModels()
+		p.tidyMemory()
 		select {
 		case <-news:
 		case <-tick.C:

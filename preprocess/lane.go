@@ -36,8 +36,9 @@ type lane struct {
 	backlog *backlog
 	trim    chan uint64 // holds the newest entry whose result is safe
 	// Only fillSpool uses these.
-	lateGap  map[string]uint64
-	troubled bool
+	lateGap   map[string]uint64
+	appending trouble
+	reading   trouble // only sendSpooled uses it
 
 	// Only offer uses these.
 	offerGap   map[string]uint64

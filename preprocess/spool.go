@@ -11,8 +11,13 @@ import (
 	"github.com/vedette-io/vedette/internal/tensor"
 )
 
-// ErrSpoolFull says that a spool has no room for another tensor.
-var ErrSpoolFull = errors.New("the spool is full")
+// Errors of a [SpoolLog].
+var (
+	// ErrSpoolFull says that there is no room for another tensor.
+	ErrSpoolFull = errors.New("the spool is full")
+	// ErrSpoolLost says that an entry is not there, and never will be.
+	ErrSpoolLost = errors.New("the spool has lost the frame")
+)
 
 // FailedSpoolFull is the reason of the results of frames that came while the
 // spool was full.
@@ -33,7 +38,8 @@ type SpoolLog interface {
 	// error wraps [ErrSpoolFull] if there is no room for the body; an entry
 	// without one needs next to none.
 	Append(ctx context.Context, header, body []byte) (id uint64, err error)
-	// Read returns the body of an entry.
+	// Read returns the body of an entry. The error wraps [ErrSpoolLost] if it is
+	// gone.
 	Read(ctx context.Context, id uint64) ([]byte, error)
 	// Trim removes everything up to an entry.
 	Trim(ctx context.Context, id uint64) error
@@ -199,7 +205,7 @@ func (l *lane) append(ctx context.Context, s *spooled) bool {
 		}
 		switch {
 		case err == nil:
-			l.complain(nil)
+			l.appending.over(l, nil)
 			switch {
 			case s.picture != nil: // evidence is in memory only
 				l.backlog.awaitRoom(ctx)
@@ -209,12 +215,12 @@ func (l *lane) append(ctx context.Context, s *spooled) bool {
 			}
 			return true
 		case errors.Is(err, ErrSpoolFull) && s.body != nil:
-			l.complain(err)
+			l.appending.over(l, err)
 			s.unmake(s.body)
 			s.body, s.picture, s.Failed, s.Reason = nil, nil, FailedSpoolFull, FailedSpoolFull
 			continue
 		}
-		l.complain(err)
+		l.appending.over(l, err)
 		select {
 		case <-time.After(spoolPause):
 		case <-ctx.Done():
@@ -223,16 +229,19 @@ func (l *lane) append(ctx context.Context, s *spooled) bool {
 	}
 }
 
-// complain logs the begin and the end of a trouble of the spool.
-func (l *lane) complain(err error) {
+// trouble logs the begin and the end of a trouble with the spool, for one
+// goroutine.
+type trouble struct{ on bool }
+
+func (t *trouble) over(l *lane, err error) {
 	log := l.camera.owner.deps.Log.With("camera", l.camera.cfg.ID, "model", l.name)
 	switch {
-	case err != nil && !l.troubled:
-		log.Error("frames cannot be spooled", "error", err)
-	case err == nil && l.troubled:
-		log.Info("frames are spooled again")
+	case err != nil && !t.on:
+		log.Error("the spool fails; trying again", "error", err)
+	case err == nil && t.on:
+		log.Info("the spool works again")
 	}
-	l.troubled = err != nil
+	t.on = err != nil
 }
 
 // sendSpooled turns what is in the backlog into requests, in order. When the
@@ -296,14 +305,17 @@ func (l *lane) sendTensor(ctx context.Context, s *spooled, t *ticket) bool {
 		switch {
 		case err == nil && len(data) == m.bytes:
 			body = &data
-		case err == nil:
+		case err == nil, errors.Is(err, ErrSpoolLost):
 			m.credits.release(&f.holder)
 			s.forget()
-			t.fail("spool", fmt.Sprintf("the spool has %d bytes of it, want %d", len(data), m.bytes))
+			if err == nil {
+				err = fmt.Errorf("the spool has %d bytes of it, want %d", len(data), m.bytes)
+			}
+			t.fail("spool", err.Error())
 			l.settle(t)
 			return true
 		default:
-			l.complain(err)
+			l.reading.over(l, err)
 			select {
 			case <-time.After(spoolPause):
 			case <-ctx.Done():
@@ -312,6 +324,7 @@ func (l *lane) sendTensor(ctx context.Context, s *spooled, t *ticket) bool {
 			}
 		}
 	}
+	l.reading.over(l, nil)
 	l.order <- t
 	r := &request{lane: l, fit: f, ticket: t, body: body, req: &tensor.Request{
 		Camera: s.Frame.Camera, Epoch: s.Frame.Epoch, Seq: s.Frame.Seq, SHA256: m.cfg.Ref.SHA256, Edition: m.cfg.Edition, Geometry: s.Geometry,

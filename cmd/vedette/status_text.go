@@ -222,6 +222,9 @@ func (p *plantStatus) instances() table {
 		if s.Degraded {
 			state = append(state, "DEGRADED: detections are published but not stored")
 		}
+		if s.Spool.High() {
+			state = append(state, fmt.Sprintf("DEGRADED: the spool of lossless frames is nearly full: %s of %s", humanize.IBytes(uint64(s.Spool.Bytes)), humanize.IBytes(uint64(s.Spool.MaxBytes))))
+		}
 		for _, m := range s.Models {
 			if why := troubleOf(&m); why != "" {
 				state = append(state, m.Name+": "+why)

@@ -23,6 +23,9 @@ const (
 	// ackTimeout is how long lossless frames may be unanswered before they are
 	// sent again, where neither side noticed a loss.
 	ackTimeout = 5 * time.Second
+	// framesOut bounds the lossless frames that are unanswered. Pictures have
+	// fewer slots; it is for frames that lost theirs while nobody answers.
+	framesOut = 4096
 	// ownerPause is how soon they are sent again when nobody listens.
 	ownerPause = 250 * time.Millisecond
 )
@@ -47,6 +50,7 @@ type FrameSender struct {
 	pending []pendingFrame // in order; only lossless frames
 	timer   *time.Timer
 	closed  bool
+	room    chan struct{} // holds a token when fewer are pending
 }
 
 // pendingFrame is a lossless frame that was not acknowledged yet.
@@ -58,7 +62,7 @@ type pendingFrame struct {
 
 // NewFrameSender prepares to publish the frames of camera, captured on host.
 func (b *Bus) NewFrameSender(host, camera string) (*FrameSender, error) {
-	s := &FrameSender{bus: b, subject: b.subjects.Frame(host, camera), inbox: b.frames.NewInbox(), ackTimeout: ackTimeout}
+	s := &FrameSender{bus: b, subject: b.subjects.Frame(host, camera), inbox: b.frames.NewInbox(), ackTimeout: ackTimeout, room: make(chan struct{}, 1)}
 	s.timer = time.AfterFunc(ackTimeout, s.resend)
 	s.timer.Stop()
 	var err error
@@ -82,10 +86,10 @@ func (b *Bus) resendFrames() {
 
 // Send publishes f. Without release it is sent once and forgotten. With
 // release it is sent again until it is acknowledged, in order, and release is
-// called then, once. How many are under way is bounded by the caller, who has
-// that many pictures to release. The notice that a camera ends ([vedette.Frame]
+// called then, once. How many pictures are under way is bounded by the caller, who has
+// that many to release; with very many frames unanswered Send waits. The notice that a camera ends ([vedette.Frame]
 // with Last) is never forgotten.
-func (s *FrameSender) Send(_ context.Context, f *vedette.Frame, release func()) error {
+func (s *FrameSender) Send(ctx context.Context, f *vedette.Frame, release func()) error {
 	f.PublishTime = vedette.At(time.Now())
 	data, err := json.Marshal(f)
 	if err != nil {
@@ -102,6 +106,15 @@ func (s *FrameSender) Send(_ context.Context, f *vedette.Frame, release func()) 
 		return nil
 	}
 	s.mu.Lock()
+	for len(s.pending) >= framesOut && !s.closed {
+		s.mu.Unlock()
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		s.mu.Lock()
+	}
 	if s.closed {
 		s.mu.Unlock()
 		release()
@@ -160,8 +173,17 @@ func (s *FrameSender) answered(m *nats.Msg) {
 		s.timer.Reset(s.ackTimeout)
 	}
 	s.mu.Unlock()
+	s.roomier()
 	if release != nil {
 		release()
+	}
+}
+
+// roomier wakes a Send that waits.
+func (s *FrameSender) roomier() {
+	select {
+	case s.room <- struct{}{}:
+	default:
 	}
 }
 
@@ -193,6 +215,7 @@ func (s *FrameSender) Close() error {
 	pending := s.pending
 	s.pending = nil
 	s.mu.Unlock()
+	s.roomier()
 	for _, p := range pending {
 		p.release()
 	}

@@ -13,8 +13,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrSpoolFull says that the spool has no room for another tensor.
-var ErrSpoolFull = errors.New("the spool has reached its limit (bus.spool)")
+var (
+	// ErrSpoolFull says that the spool has no room for another tensor.
+	ErrSpoolFull = errors.New("the spool has reached its limit (bus.spool)")
+	// ErrSpoolLost says that the spool does not have an entry.
+	ErrSpoolLost = errors.New("the spool does not have it")
+)
 
 // DefaultSpool bounds a host's spool: at 25 frames a second of 640×640 pixels
 // in colour about two minutes of one camera.
@@ -173,6 +177,9 @@ func (l *SpoolLog) Append(ctx context.Context, header, body []byte) (id uint64, 
 // Read returns the body of an entry.
 func (l *SpoolLog) Read(ctx context.Context, id uint64) ([]byte, error) {
 	m, err := l.spool.stream.GetMsg(ctx, id)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, fmt.Errorf("%w: entry %d", ErrSpoolLost, id)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("spool: entry %d: %w", id, err)
 	}

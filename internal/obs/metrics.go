@@ -33,6 +33,8 @@ type Metrics struct {
 	reconnects     *prometheus.CounterVec
 	planned        *prometheus.CounterVec
 	queueDepth     *prometheus.GaugeVec
+	spool          *prometheus.GaugeVec
+	spoolLimit     *prometheus.GaugeVec
 	engineRun      *prometheus.HistogramVec
 	engineFallback *prometheus.CounterVec
 	models         modelMetrics
@@ -68,6 +70,10 @@ func New(version string) *Metrics {
 		"Times the camera's capture process was replaced before it took too much memory or too many processors.", labelCamera)
 	m.queueDepth = m.gauge("queue_depth",
 		"Frames waiting in a queue.", "queue", labelCamera, labelModel)
+	m.spool = m.gauge("spool_bytes",
+		"Bytes of lossless frames of live cameras that wait for inference.")
+	m.spoolLimit = m.gauge("spool_limit_bytes",
+		"Bytes of lossless frames that may wait; further ones fail with spool_full.")
 	m.engineRun = m.histogram("engine_run_seconds",
 		"Time of one run of the inference engine, which may be a batch.", labelModel, "engine", "device")
 	m.engineFallback = m.counter("engine_fallback_total",
@@ -163,6 +169,12 @@ func (m *Metrics) CameraReplaced(camera string) {
 // where the queue is shared.
 func (m *Metrics) QueueDepth(queue, camera, model string, depth int) {
 	m.queueDepth.WithLabelValues(word(queue), word(camera), word(model)).Set(float64(depth))
+}
+
+// Spool says how much the spool holds, and may hold.
+func (m *Metrics) Spool(used, limit int64) {
+	m.spool.WithLabelValues().Set(float64(used))
+	m.spoolLimit.WithLabelValues().Set(float64(limit))
 }
 
 // EngineRun records one run of an inference engine.

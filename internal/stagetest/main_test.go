@@ -4,6 +4,7 @@ package stagetest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -59,6 +60,8 @@ type plant struct {
 	nats  *server.Server
 	port  int
 	keys  string // folder with the keys of the roles; empty: everybody may do everything
+	// busKeys are more keys of the configuration's bus.
+	busKeys string
 
 	mu  sync.Mutex
 	out []*vedette.Detection // as they came, live
@@ -151,7 +154,7 @@ func (p *plant) configFor(r bus.Role, name, rest string) string {
 	if p.keys != "" {
 		login = fmt.Sprintf(", nkey: %q", p.key(r))
 	}
-	text := fmt.Sprintf("site: test\nbus: {url: %q%s}\n%s", p.url(), login, rest)
+	text := fmt.Sprintf("site: test\nbus: {url: %q%s%s}\n%s", p.url(), login, p.busKeys, rest)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
@@ -325,4 +328,28 @@ func (s *buffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// storedCount is how many results of a camera are stored; 0 while the broker is
+// away.
+func (p *plant) storedCount(camera string) int {
+	js, err := jetstream.New(p.nc)
+	if err != nil {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	stream, err := js.Stream(ctx, "VEDETTE_DETECTIONS")
+	if err != nil {
+		return 0
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("vedette.detection."+camera+".*"))
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, count := range info.State.Subjects {
+		n += int(count)
+	}
+	return n
 }

@@ -30,7 +30,7 @@ func TestStagesWithRoles(t *testing.T) {
 
 	operator := []string{"--server", p.url(), "--nkey", p.key(bus.Operator)}
 	out, err := exec.Command(p.bin, append([]string{"status"}, operator...)...).CombinedOutput()
-	if err != nil || strings.Count(string(out), " on here, site test") != 3 {
+	if err != nil || strings.Count(string(out), " here ") != 3 {
 		t.Errorf("status: %v\n%s", err, out)
 	}
 	if out, err := exec.Command(p.bin, append([]string{"reload"}, operator...)...).CombinedOutput(); err != nil || strings.Count(string(out), "nothing changed") != 3 {

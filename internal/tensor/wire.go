@@ -25,7 +25,16 @@ type Request struct {
 	Geometry Geometry `json:"geometry"`
 	// Deadline, when set, is when the answer stops being of use.
 	Deadline *vedette.Time `json:"deadline,omitempty"`
+	// Ref, when set, is where the picture lies in shared memory of this host; the
+	// message has no body then.
+	Ref *vedette.RingRef `json:"ref,omitempty"`
+	// Encoding is how the picture in the body is encoded; empty: not at all.
+	Encoding string `json:"encoding,omitempty"`
 }
+
+// JPEG is the encoding of a picture that was made smaller for the network, with
+// some loss.
+const JPEG = "jpeg"
 
 // Answer is a worker's reply.
 type Answer struct {
@@ -33,7 +42,10 @@ type Answer struct {
 	// Again says that the request was not tried here, and may go to another
 	// worker: this one stops, loads its model anew, or has another one. There is no
 	// Status then.
-	Again  bool             `json:"again,omitempty"`
+	Again bool `json:"again,omitempty"`
+	// Send says that the picture behind the request's Ref could not be had, and
+	// has to come in the body. There is no Status then.
+	Send   bool             `json:"send,omitempty"`
 	Reason string           `json:"reason,omitempty"`
 	Model  vedette.ModelRef `json:"model"`
 	// Objects and Classes are as in [vedette.Detection], in frame coordinates.
