@@ -3,9 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,15 +96,8 @@ type Pipeline struct {
 // workers, and the owner. Nothing is captured before [Pipeline.Run]. On an
 // error everything is down again.
 func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
-	if cfg.Host == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			name = "localhost"
-		}
-		cfg.Host = vedette.Slug(name)
-	}
-	if err := vedette.CheckID(cfg.Host); err != nil {
-		return nil, fmt.Errorf("host: %w", err)
+	if err := cfg.setHost(); err != nil {
+		return nil, err
 	}
 	if deps.Metrics == nil {
 		deps.Metrics = obs.New("")

@@ -11,6 +11,7 @@ import (
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/obs"
+	"github.com/vedette-io/vedette/internal/supervise"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -52,6 +53,8 @@ type Status struct {
 	Degraded bool `json:"degraded"`
 	// Bus counts what went wrong on the bus.
 	Bus BusStatus `json:"bus"`
+	// Processes are the stages that a supervisor keeps running.
+	Processes []supervise.Status `json:"processes,omitempty"`
 }
 
 // CameraStatus is the state of one camera, from the instance that captures it,

@@ -94,7 +94,9 @@ func (t table) stage() grant {
 	}
 	// What is done with is removed.
 	g.publish = append(g.publish, "$JS.API.STREAM.PURGE."+s.Stream("work"))
-	for _, kind := range []string{"runs", "leases", "config", "track"} {
+	// The configuration is the operators' to write.
+	g.publish = append(g.publish, reads("KV_"+s.Bucket("config"))...)
+	for _, kind := range []string{"runs", "leases", "track"} {
 		g.publish = append(g.publish, owns("KV_"+s.Bucket(kind))...)
 		g.publish = append(g.publish, "$KV."+s.Bucket(kind)+".>")
 	}
@@ -109,7 +111,8 @@ func (t table) worker() grant {
 	s := t.s
 	return grant{
 		role: Worker, about: "vedette infer on a host of its own: it runs models and answers, and sees no frames and no results",
-		publish:   append([]string{s.Status("infer", "*"), "$JS.FC.>"}, reads("OBJ_"+s.Bucket("models"))...),
+		publish: slices.Concat([]string{s.Status("infer", "*"), "$JS.FC.>"},
+			reads("OBJ_"+s.Bucket("models")), reads("KV_"+s.Bucket("config"))),
 		subscribe: []string{s.Tensor("*", "*"), s.Statuses(), s.Reload(), s.Service("*"), "$SRV.>", Worker.inboxes()},
 		answers:   true,
 	}

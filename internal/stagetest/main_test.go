@@ -62,6 +62,8 @@ type plant struct {
 	keys  string // folder with the keys of the roles; empty: everybody may do everything
 	// busKeys are more keys of the configuration's bus.
 	busKeys string
+	// env are more variables of the stages.
+	env []string
 
 	mu  sync.Mutex
 	out []*vedette.Detection // as they came, live
@@ -80,8 +82,16 @@ func newPlantWith(t *testing.T, keys string) *plant {
 	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys}
 	p.startNATS()
 	t.Cleanup(func() { p.nats.Shutdown(); p.nats.WaitForShutdown() })
+	p.connect()
+	return p
+}
+
+// connect looks on, as a subscriber.
+func (p *plant) connect() {
+	p.t.Helper()
+	t, err := p.t, error(nil)
 	login := func(*nats.Options) error { return nil }
-	if keys != "" { // whoever looks on is a subscriber
+	if p.keys != "" {
 		if login, err = nats.NkeyOptionFromSeed(p.key(bus.Subscriber)); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +113,6 @@ func newPlantWith(t *testing.T, keys string) *plant {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // key is the file with a role's key.
@@ -175,7 +184,7 @@ func (p *plant) start(stage, config string, args ...string) *process {
 	p.t.Helper()
 	cmd := exec.Command(p.bin, append([]string{stage, "-c", config, "--host", "here", "--log-level", "info"}, args...)...)
 	cmd.Dir = p.dir // where no models are
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache"))
+	cmd.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache")), p.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	pr := &process{t: p.t, name: stage, cmd: cmd, log: new(buffer), done: make(chan struct{})}
 	cmd.Stderr = pr.log
