@@ -72,12 +72,12 @@ func TestSwapsLeaveNothing(t *testing.T) {
 		return m
 	}
 	i := p.start(p.both(cams, model(0)))
-	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), 5*time.Millisecond)
+	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), i, "line", 5*time.Millisecond)
 	swap := func(n int) {
 		t.Helper()
 		changed(t, i.revise(p.both(cams, model(n))), "changed", false)
-		inferred := i.account("line").Inferred
-		p.await("results", func() bool { return i.account("line").Inferred > inferred+3 })
+		inferred := i.counts("line").Inferred
+		p.await("results", func() bool { return i.counts("line").Inferred > inferred+3 })
 		p.await("the end of the old one", func() bool { return len(i.Status().Models) == 1 })
 	}
 	for n := range warm {

@@ -207,13 +207,20 @@ func (p *plant) film(c *drawn.Camera, n int, period time.Duration) (wait func())
 }
 
 // filmUntil sends frames beside the test until end is called, which says how many
-// they were when the last one is answered.
-func (p *plant) filmUntil(c *drawn.Camera, period time.Duration) (end func() (frames int)) {
+// they were when the last one is answered. It pauses while the camera's owner is
+// far behind: what waits in a spool is for the edition it was made for, so that a
+// slow machine would see each change late.
+func (p *plant) filmUntil(c *drawn.Camera, owner *instance, camera string, period time.Duration) (end func() (frames int)) {
 	ctx, cancel := context.WithCancel(p.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = c.Run(ctx, 1<<30, period) // until the end
+		for ctx.Err() == nil {
+			for owner.counts(camera).InFlight > 30 && ctx.Err() == nil {
+				time.Sleep(period)
+			}
+			_ = c.Run(ctx, 10, period) // until the end
+		}
 	}()
 	p.t.Cleanup(func() { cancel(); <-done }) // before the camera is closed
 	return func() int {
@@ -303,15 +310,20 @@ func (p *plant) await(what string, ok func() bool) {
 // result is stored a moment before its frame leaves the account.
 func (i *instance) account(camera string) (a preprocess.Counts) {
 	for range 500 {
-		for _, c := range i.Status().Cameras {
-			if c.ID == camera {
-				a = c.Accounts[reader().Loaded.Manifest.Name]
-			}
-		}
-		if a.InFlight == 0 {
+		if a = i.counts(camera); a.InFlight == 0 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+	return a
+}
+
+// counts is the account of a camera at this moment.
+func (i *instance) counts(camera string) (a preprocess.Counts) {
+	for _, c := range i.Status().Cameras {
+		if c.ID == camera {
+			a = c.Accounts[reader().Loaded.Manifest.Name]
+		}
 	}
 	return a
 }
