@@ -18,8 +18,9 @@ import (
 	"github.com/vedette-io/vedette/pipeline"
 )
 
-// reloadTimeout bounds how long a removed camera's last results are waited for.
-const reloadTimeout = 10 * time.Second
+// reloadTimeout bounds how long models may take to load, and how long a removed
+// camera's last results are waited for.
+const reloadTimeout = time.Minute
 
 // reloadAnswer is what an instance says to a reload.
 type reloadAnswer struct {
@@ -52,7 +53,8 @@ func newReload(g *globals) *cobra.Command {
 		Short: "has the running plant read its configuration again, or gives it one",
 		Long: `Asks every instance on the bus to read its own configuration again: cameras that were
 added start, those that were removed stop, changed ones start anew, and the others go on
-undisturbed. A file that is wrong, or changes what needs a restart (the models, the bus),
+undisturbed. A model that changed is loaded and warmed beside the one at work, which
+answers until then. A file that is wrong, or changes what needs a restart (the bus),
 changes nothing. The signal SIGHUP does the same for one process.
 
 With FILE it first checks that configuration and puts it on the bus, for the instances
@@ -141,6 +143,13 @@ func (a reloadAnswer) String() string {
 		if len(p.ids) > 0 {
 			parts = append(parts, p.what+" "+strings.Join(p.ids, ", "))
 		}
+	}
+	for _, m := range a.Changes.Models {
+		s := m.What + " model " + m.Name
+		if m.Waits {
+			s += " (used as soon as somebody serves it)"
+		}
+		parts = append(parts, s)
 	}
 	switch {
 	case a.Error != "":
