@@ -1,6 +1,9 @@
+//go:build !cv
+
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -326,4 +329,21 @@ func (i *instance) counts(camera string) (a preprocess.Counts) {
 		}
 	}
 	return a
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
