@@ -54,7 +54,8 @@ test: setup
 soak:
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run Cluster ./internal/bus
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window' ./internal/stagetest
-	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'AllCameras|CamerasComeAndGo$$|SwapsLeave' ./pipeline
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'AllCameras|CamerasComeAndGo' ./pipeline
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run SwapsLeaveNothing ./pipeline
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 

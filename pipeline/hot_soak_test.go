@@ -1,51 +1,18 @@
+//go:build !cv
+
 package pipeline_test
 
 import (
 	"errors"
 	"log/slog"
 	"os"
-	"runtime"
-	"runtime/debug"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/vedette-io/vedette/infer"
-	"github.com/vedette-io/vedette/internal/proc"
-	"github.com/vedette-io/vedette/internal/testkit"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
 )
-
-// soaking reports whether tests take their long form ("make soak").
-func soaking() bool { return os.Getenv("VEDETTE_SOAK") != "" }
-
-// footprint is what a process holds.
-type footprint struct {
-	private           int64 // bytes
-	files, goroutines int
-	rings             int // views of shared memory
-}
-
-// settled is the least of what this process holds within a second: what is under
-// way for a moment does not count.
-func settled(t *testing.T) footprint {
-	t.Helper()
-	least := footprint{1 << 62, 1 << 30, 1 << 30, 1 << 30}
-	for range 20 {
-		debug.FreeOSMemory()
-		private, err := proc.Private(os.Getpid())
-		if err != nil {
-			t.Fatal(err)
-		}
-		least.private = min(least.private, private)
-		least.files = min(least.files, len(testkit.OpenFiles(t)))
-		least.goroutines = min(least.goroutines, runtime.NumGoroutine())
-		least.rings = min(least.rings, views(t))
-		time.Sleep(50 * time.Millisecond)
-	}
-	return least
-}
 
 // Models are changed again and again, each time to another file, on ONNX Runtime.
 // No frame of a lossless camera is lost, and what a model takes comes back.
@@ -86,14 +53,14 @@ func swapAgainAndAgain(t *testing.T, apart bool, warm, swaps int) {
 		instances = append(instances, p.start(cfg))
 	}
 	w, o := instances[0], instances[len(instances)-1]
-	end := p.filmUntil(o, p.drawn("here", "line", preprocess.Every), "line", 5*time.Millisecond)
+	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), o, "line", 5*time.Millisecond)
 	swap := func(n int) {
 		t.Helper()
 		for i, cfg := range configs(n) {
 			changed(t, instances[i].revise(cfg), "changed", false)
 		}
-		inferred := o.now("line").Inferred
-		p.await("results", func() bool { return o.now("line").Inferred > inferred+3 })
+		inferred := o.counts("line").Inferred
+		p.await("results", func() bool { return o.counts("line").Inferred > inferred+3 })
 		p.await("the end of the old one", func() bool { return len(w.Status().Models) == 1 })
 	}
 	// settle waits until the memory for tensors of other sizes is let go.
@@ -120,38 +87,4 @@ func swapAgainAndAgain(t *testing.T, apart bool, warm, swaps int) {
 	t.Logf("%d swaps: %.1f MiB before, %.1f after; %d and %d descriptors, %d and %d goroutines, %d and %d views of rings; %d frames, each with one result",
 		swaps, float64(before.private)/(1<<20), float64(after.private)/(1<<20), before.files, after.files, before.goroutines, after.goroutines, before.rings, after.rings, frames)
 	before.returned(t, after)
-}
-
-// views is how many pieces of shared memory are mapped.
-func views(t *testing.T) int {
-	t.Helper()
-	maps, err := os.ReadFile("/proc/self/maps")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Count(string(maps), "memfd:")
-}
-
-// returned checks that what was held before is about what is held now. Requests
-// and announcements under way have goroutines, and a connection may be made anew.
-//
-// Memory counts in the long form alone: it is not given back to the byte, since
-// the C library, the garbage collector and the broker, which the test has in the
-// same process, keep some for later: 10 to 30 MiB, without growing, and more under
-// the race detector. Against that, had each of 200 swaps left no more than the
-// smallest model's inputs behind (0.4 MB), they would make 75 MiB, and with the
-// other models' or with sessions several hundred.
-func (before footprint) returned(t *testing.T, after footprint) {
-	t.Helper()
-	const slack = 40 << 20
-	if soaking() && after.private > before.private+slack {
-		t.Errorf("%d MiB more than before are in use", (after.private-before.private)>>20)
-	}
-	more := 5
-	if soaking() {
-		more = 15 // the broker's, which come and go with what it has to do
-	}
-	if after.files > before.files+2 || after.goroutines > before.goroutines+more || after.rings > before.rings {
-		t.Errorf("held before: %+v, after: %+v", before, after)
-	}
 }

@@ -1,3 +1,5 @@
+//go:build !cv
+
 package pipeline_test
 
 import (
@@ -90,10 +92,10 @@ func changeAtWork(t *testing.T, source string) {
 	}
 	o := p.start(p.config(owner, "here", line()))
 	first, second, third := reader(), revised(256, 0), revised(256, 1)
-	end := p.filmUntil(o, p.drawn("here", "line", preprocess.Every), "line", 5*time.Millisecond)
+	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), o, "line", 5*time.Millisecond)
 	results := func(m pipeline.Model) func() bool {
-		out := o.now("line").Inferred
-		return func() bool { return o.now("line").Inferred > out+20 && o.uses(sum(m)) }
+		out := o.counts("line").Inferred
+		return func() bool { return o.counts("line").Inferred > out+20 && o.uses(sum(m)) }
 	}
 	p.await("results of the first", results(first))
 
@@ -148,8 +150,8 @@ func (p *plant) both(cameras []pipeline.Camera, models ...pipeline.Model) pipeli
 func TestBadModelsAreRefused(t *testing.T) {
 	p := newPlant(t)
 	i := p.start(p.both(cameras(t, preprocess.Every, "line")))
-	end := p.filmUntil(i, p.drawn("here", "line", preprocess.Every), "line", 2*time.Millisecond)
-	p.await("results", func() bool { return i.now("line").Inferred > 20 })
+	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), i, "line", 2*time.Millisecond)
+	p.await("results", func() bool { return i.counts("line").Inferred > 20 })
 	more := cameras(t, preprocess.Every, "line", "new")
 	for name, change := range map[string]func(*pipeline.Model){
 		"not ONNX":                 func(m *pipeline.Model) { m.Loaded.ONNX = []byte("no network") },
@@ -193,7 +195,7 @@ func TestModelsComeAndGo(t *testing.T) {
 	p := newPlant(t)
 	keep := cameras(t, preprocess.Every, "keep")
 	i := p.start(p.both(keep))
-	end := p.filmUntil(i, p.drawn("here", "keep", preprocess.Every), "keep", 5*time.Millisecond)
+	end := p.filmUntil(p.drawn("here", "keep", preprocess.Every), i, "keep", 5*time.Millisecond)
 	extra := revised(256, 1)
 	extra.Loaded.Manifest.Name = "extra"
 	both := append(slices.Clone(keep), camera(t, "more", "rtsp://192.0.2.1/more", preprocess.Latest, extra))
@@ -236,7 +238,7 @@ func TestSettingsOfAModel(t *testing.T) {
 	p := newPlant(t)
 	cams := cameras(t, preprocess.Every, "line")
 	i := p.start(p.both(cams))
-	end := p.filmUntil(i, p.drawn("here", "line", preprocess.Every), "line", 2*time.Millisecond)
+	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), i, "line", 2*time.Millisecond)
 	for name, change := range map[string]func(*pipeline.Model){
 		"workers": func(m *pipeline.Model) { m.Workers = 2 },
 		"weight":  func(m *pipeline.Model) { m.Weight = 3 },
@@ -298,15 +300,15 @@ func TestWorkersFollowOwners(t *testing.T) {
 	here, there := p.start(ownerOf("here", "a", first)), p.start(ownerOf("there", "b", first))
 	w := p.start(with(p.config(worker, "far", nil), pipeline.Model{Name: "barcode", Engine: "gorgonia", Workers: 1}))
 	ends := map[string]func() int{
-		"a": p.filmUntil(here, p.drawn("here", "a", preprocess.Every), "a", 5*time.Millisecond),
-		"b": p.filmUntil(there, p.drawn("there", "b", preprocess.Every), "b", 5*time.Millisecond),
+		"a": p.filmUntil(p.drawn("here", "a", preprocess.Every), here, "a", 5*time.Millisecond),
+		"b": p.filmUntil(p.drawn("there", "b", preprocess.Every), there, "b", 5*time.Millisecond),
 	}
-	p.await("results", func() bool { return here.now("a").Inferred > 20 && there.now("b").Inferred > 20 })
+	p.await("results", func() bool { return here.counts("a").Inferred > 20 && there.counts("b").Inferred > 20 })
 	changed(t, here.revise(ownerOf("here", "a", second)), "changed", false)
 	p.await("both editions", func() bool { return here.uses(sum(second)) && there.uses(sum(first)) && len(w.sums()) == 2 })
 	for range 2 { // it stays so
-		n, m := here.now("a").Inferred, there.now("b").Inferred
-		p.await("results of both", func() bool { return here.now("a").Inferred > n+20 && there.now("b").Inferred > m+20 })
+		n, m := here.counts("a").Inferred, there.counts("b").Inferred
+		p.await("results of both", func() bool { return here.counts("a").Inferred > n+20 && there.counts("b").Inferred > m+20 })
 	}
 	if c := w.revise(with(p.config(worker, "far", nil), pipeline.Model{Name: "barcode", Engine: "gorgonia", Workers: 1})); len(c.Models) > 0 {
 		t.Errorf("the same configuration again changes %+v", c)
@@ -330,7 +332,7 @@ func TestChangedCameraKeepsItsSpool(t *testing.T) {
 	o := p.start(p.config(owner, "here", cameras(t, preprocess.Every, "line")))
 	c := p.drawn("here", "line", preprocess.Every)
 	p.film(c, before, 0)()
-	if a := o.now("line"); a.InFlight != before { // nobody runs the model
+	if a := o.counts("line"); a.InFlight != before { // nobody runs the model
 		t.Errorf("account %+v", a)
 	}
 	other := cameras(t, preprocess.Every, "line")

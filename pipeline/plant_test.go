@@ -1,6 +1,9 @@
+//go:build !cv
+
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -206,25 +209,20 @@ func (p *plant) film(c *drawn.Camera, n int, period time.Duration) (wait func())
 	}
 }
 
-// filmUntil sends frames of a camera that o owns beside the test until end is
-// called, which says how many they were when the last one is answered. It keeps
-// up with the workers, however slow the machine is: what is spooled is answered
-// at once and would pile up.
-func (p *plant) filmUntil(o *instance, c *drawn.Camera, id string, period time.Duration) (end func() (frames int)) {
-	const ahead = 20
+// filmUntil sends frames beside the test until end is called, which says how many
+// they were when the last one is answered. It pauses while the camera's owner is
+// far behind: what waits in a spool is for the edition it was made for, so that a
+// slow machine would see each change late.
+func (p *plant) filmUntil(c *drawn.Camera, owner *instance, camera string, period time.Duration) (end func() (frames int)) {
 	ctx, cancel := context.WithCancel(p.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			n := 0
-			if o.now(id).InFlight < ahead {
-				n = 1
-			}
-			_ = c.Run(ctx, n, period) // until the end
-			if n == 0 {
+			for owner.counts(camera).InFlight > 30 && ctx.Err() == nil {
 				time.Sleep(period)
 			}
+			_ = c.Run(ctx, 10, period) // until the end
 		}
 	}()
 	p.t.Cleanup(func() { cancel(); <-done }) // before the camera is closed
@@ -311,8 +309,20 @@ func (p *plant) await(what string, ok func() bool) {
 	p.t.Fatalf("timed out waiting for %s", what)
 }
 
-// now is the account of a camera at an instance.
-func (i *instance) now(camera string) (a preprocess.Counts) {
+// account is that of a camera at an instance, when nothing is in flight: a
+// result is stored a moment before its frame leaves the account.
+func (i *instance) account(camera string) (a preprocess.Counts) {
+	for range 500 {
+		if a = i.counts(camera); a.InFlight == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return a
+}
+
+// counts is the account of a camera at this moment.
+func (i *instance) counts(camera string) (a preprocess.Counts) {
 	for _, c := range i.Status().Cameras {
 		if c.ID == camera {
 			a = c.Accounts[reader().Loaded.Manifest.Name]
@@ -321,14 +331,19 @@ func (i *instance) now(camera string) (a preprocess.Counts) {
 	return a
 }
 
-// account is now when nothing is in flight: a result is stored a moment before
-// its frame leaves the account.
-func (i *instance) account(camera string) (a preprocess.Counts) {
-	for range 500 {
-		if a = i.now(camera); a.InFlight == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return a
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

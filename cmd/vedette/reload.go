@@ -53,10 +53,10 @@ func newReload(g *globals) *cobra.Command {
 		Short: "has the running plant read its configuration again, or gives it one",
 		Long: `Asks every instance on the bus to read its own configuration again: cameras that were
 added start, those that were removed stop, changed ones start anew, and the others go on
-undisturbed. A model that was added or changed is loaded and warmed first, while the one
-before it goes on; no frame of a lossless camera is lost. A file that is wrong, names a
-model that cannot be used, or changes what needs a restart (the site, the bus, retention),
-changes nothing. The signal SIGHUP does the same for one process.
+undisturbed. A model that was added or changed is loaded and warmed beside the one at
+work, which answers until then; no frame of a lossless camera is lost. A file that is
+wrong, names a model that cannot be used, or changes what needs a restart (the site, the
+bus, retention), changes nothing. The signal SIGHUP does the same for one process.
 
 With FILE it first checks that configuration and puts it on the bus, for the instances
 that were started with "-c nats:". Variables (${NAME}) are put there as they are: each
@@ -146,11 +146,11 @@ func (a reloadAnswer) String() string {
 		}
 	}
 	for _, m := range a.Changes.Models {
-		part := m.What + " model " + m.Name
+		s := m.What + " model " + m.Name
 		if m.Waits {
-			part += " (as it was until somebody serves it as it is now)"
+			s += " (used as soon as somebody serves it)"
 		}
-		parts = append(parts, part)
+		parts = append(parts, s)
 	}
 	switch {
 	case a.Error != "":

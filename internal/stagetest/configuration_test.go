@@ -19,7 +19,6 @@ import (
 	"github.com/vedette-io/vedette/internal/testcam"
 	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
-	"github.com/vedette-io/vedette/internal/testcam/onnxtest"
 )
 
 // office is where the operator's files are, of which the plant's hosts have none.
@@ -36,23 +35,13 @@ func newOffice(t *testing.T) *office {
 		t.Fatal(err)
 	}
 	o := &office{newPlantWith(t, keys), t.TempDir()}
-	manifest := onnxtest.BarcodeManifest()
-	manifest.Name, manifest.File = "", ""
-	text, err := manifest.YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{"own.onnx": onnxtest.BarcodeReader(1), "own.yaml": text} {
-		if err := os.WriteFile(filepath.Join(o.dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeReader(t, o.dir, 128)
 	return o
 }
 
 // text is a configuration with cameras, each a line of YAML.
 func (o *office) text(cameras ...string) string {
-	return "http: {listen: ''}\nmodels: [{name: own, file: ./own.onnx, engine: gorgonia, workers: 1}]\ncameras:\n  - " + strings.Join(cameras, "\n  - ") + "\n"
+	return "http: {listen: ''}\nmodels: [{name: own, file: ./reader.onnx, engine: gorgonia, workers: 1}]\ncameras:\n  - " + strings.Join(cameras, "\n  - ") + "\n"
 }
 
 // reload gives the plant a configuration, as the operator.
@@ -148,7 +137,7 @@ func TestConfigurationOnTheBus(t *testing.T) {
 	}
 	o.more("second")
 
-	o.writeModel(filepath.Join(o.dir, "own.onnx"), onnxtest.BarcodeReaderOf(1, 256), 256) // the text is the same
+	writeReader(t, o.dir, 256) // the text is the same
 	if out, err := o.reload(o.text(gate, other("second"))); err != nil || !strings.Contains(out, "changed model own") {
 		t.Errorf("reload with another model: %v\n%s", err, out)
 	}
