@@ -40,12 +40,20 @@ type Lease struct {
 type Leases struct{ kv jetstream.KeyValue }
 
 // Leases opens the bucket, or makes it.
-func (b *Bus) Leases(ctx context.Context) (l *Leases, err error) {
+func (b *Bus) Leases(ctx context.Context) (l *Leases, err error) { return b.leases(ctx, b.keyValue) }
+
+// PlantLeases are those of the whole plant, at the hub; without one they are
+// [Bus.Leases].
+func (b *Bus) PlantLeases(ctx context.Context) (l *Leases, err error) {
+	return b.leases(ctx, b.plantKeyValue)
+}
+
+func (b *Bus) leases(ctx context.Context, open func(ctx context.Context, kind, about string) (jetstream.KeyValue, error)) (l *Leases, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
-	kv, err := b.keyValue(ctx, "leases", "who captures and who owns each camera")
+	kv, err := open(ctx, "leases", "who captures and who owns each camera")
 	if err != nil {
 		return nil, fmt.Errorf("bucket of leases: %w", err)
 	}

@@ -38,6 +38,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if text := os.Getenv(siteEnv); text != "" {
+		if err := serveSite(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if node := os.Getenv(nodeEnv); node != "" {
 		if err := serveNode(node); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -31,10 +31,10 @@ func (b *Bus) PutModel(ctx context.Context, m StoredModel) (err error) {
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
 	bucket := b.subjects.Bucket("models")
-	store, err := b.js.ObjectStore(ctx, bucket)
+	store, err := b.plant().ObjectStore(ctx, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		err = b.replicated(0, bucket, func(replicas int) error {
-			store, err = b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		err = b.replicatedAtPlant(0, bucket, func(replicas int) error {
+			store, err = b.plant().CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
 				Bucket: bucket, Description: "models, for workers that lack them", Replicas: replicas,
 			})
 			return err
@@ -68,7 +68,7 @@ func (b *Bus) PutModel(ctx context.Context, m StoredModel) (err error) {
 func (b *Bus) GetModel(ctx context.Context, name string) (_ *StoredModel, err error) {
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
-	store, err := b.js.ObjectStore(ctx, b.subjects.Bucket("models")) // a worker may not make it
+	store, err := b.plant().ObjectStore(ctx, b.subjects.Bucket("models")) // a worker may not make it
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, fmt.Errorf("%w %s", ErrNoModel, name)
 	}

@@ -74,7 +74,7 @@ func (b *Bus) OpenSpool(ctx context.Context, host string, limit int64) (s *Spool
 		MaxBytes: limit + spoolNotes, AllowDirect: true, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
 		Duplicates: 100 * time.Millisecond, // no ids are used; this is the least that the server takes
 	}
-	if err := b.ensureStream(ctx, want, 0); err != nil {
+	if _, err := b.ensureStream(ctx, want, 0); err != nil {
 		return nil, err
 	}
 	s = &Spool{bus: b, js: js, host: host, limit: limit}

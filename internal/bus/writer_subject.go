@@ -95,7 +95,8 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 	if probing && !s.w.mayProbe() {
 		return s.publishUnstored(d.ID, data, cloudEvent(d))
 	}
-	msg := &nats.Msg{Subject: s.subject, Data: data, Header: cloudEvent(d)}
+	msg := &nats.Msg{Data: data, Header: cloudEvent(d)}
+	heard := false        // by those who listen live
 	var refused time.Time // since when the broker is there and does not store
 	for attempt := 0; ; attempt++ {
 		if attempt > 0 && !s.wait() {
@@ -115,6 +116,11 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 			return nil
 		}
 		before := s.last
+		if !heard && s.w.bus.apart.Load() {
+			s.tell(d.ID, data, cloudEvent(d))
+		}
+		heard = true
+		msg.Subject = s.w.bus.intake(s.subject)
 		ack, err := s.publish(away, msg, d.ID, probing)
 		if err == nil {
 			if ack.Duplicate && attempt == 0 && !learned {
@@ -138,6 +144,9 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 			continue
 		}
 		s.known = false
+		if errors.Is(err, jetstream.ErrNoStreamResponse) {
+			s.w.bus.lookIntake(s.w.ctx, s.w.times.ack) // it may have moved
+		}
 		if away.Err() != nil || errors.Is(err, jetstream.ErrNoStreamResponse) {
 			refused = time.Time{}
 			continue
@@ -231,8 +240,20 @@ func (s *subjectWriter) publish(away context.Context, msg *nats.Msg, id string, 
 		jetstream.WithRetryAttempts(0))
 }
 
+// tell publishes for those who listen live, where that is not what stores.
+// While the connection is away nobody hears it: later it would not be live.
+func (s *subjectWriter) tell(id string, data []byte, header nats.Header) {
+	if !s.w.bus.control.IsConnected() {
+		return
+	}
+	header.Set(jetstream.MsgIDHeader, id)
+	if err := s.w.bus.control.PublishMsg(&nats.Msg{Subject: s.subject, Data: data, Header: header}); err != nil {
+		s.w.bus.log.Debug("detection not published live", "subject", s.subject, "error", err)
+	}
+}
+
 // publishUnstored serves those who listen live. Should the store have come
-// back meanwhile, it takes the message, too.
+// back meanwhile, it takes the message, too, unless that is another message.
 func (s *subjectWriter) publishUnstored(id string, data []byte, header nats.Header) error {
 	s.known = false
 	header.Set(jetstream.MsgIDHeader, id)
