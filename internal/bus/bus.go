@@ -56,7 +56,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Bus{log: log, subjects: vedette.Subjects{Prefix: cfg.Prefix}, splits: cfg.Hub.domain() != "" || cfg.Leafs != "", senders: map[*FrameSender]struct{}{}}
+	b := &Bus{log: log, subjects: vedette.Subjects{Prefix: cfg.Prefix}, splits: cfg.HasHub() || cfg.Leafs != "", senders: map[*FrameSender]struct{}{}}
 	b.tensorsAway.reset()
 	b.controlAway.reset()
 	if cfg.URL == "" {
@@ -97,7 +97,7 @@ func (b *Bus) connectAll(ctx context.Context, cfg Config) error {
 		return err
 	}
 	b.api = "$JS.API."
-	if cfg.Hub.domain() != "" && cfg.Leafs == "" {
+	if cfg.HasHub() {
 		if err := b.reachHub(cfg); err != nil {
 			return err
 		}

@@ -35,6 +35,9 @@ type Hub struct {
 	Domain string
 }
 
+// HasHub reports whether this host's server is a leaf node of another.
+func (c Config) HasHub() bool { return c.Hub.domain() != "" && c.Leafs == "" }
+
 // domain is the hub's; empty: there is none.
 func (h Hub) domain() string {
 	if h.URL != "" {

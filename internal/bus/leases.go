@@ -25,6 +25,9 @@ type Holder struct {
 	PID      int          `json:"pid"`
 	Process  string       `json:"process"` // see package process
 	Since    vedette.Time `json:"since"`
+	// Domain is where it stores, if that is not where the lease is: it goes on while
+	// it is cut off from there, and nothing is heard of it.
+	Domain string `json:"domain,omitempty"`
 }
 
 // Lease is the right to be the only one who does something.
