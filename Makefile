@@ -49,6 +49,7 @@ test: setup
 soak:
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run Cluster ./internal/bus
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window' ./internal/stagetest
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run AllCameras ./pipeline
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 

@@ -259,12 +259,19 @@ func (p *plant) await(what string, ok func() bool) {
 	p.t.Fatalf("timed out waiting for %s", what)
 }
 
-// account is that of a camera at an instance.
-func (i *instance) account(camera string) preprocess.Counts {
-	for _, c := range i.Status().Cameras {
-		if c.ID == camera {
-			return c.Accounts[reader().Loaded.Manifest.Name]
+// account is that of a camera at an instance, when nothing is in flight: a
+// result is stored a moment before its frame leaves the account.
+func (i *instance) account(camera string) (a preprocess.Counts) {
+	for range 500 {
+		for _, c := range i.Status().Cameras {
+			if c.ID == camera {
+				a = c.Accounts[reader().Loaded.Manifest.Name]
+			}
 		}
+		if a.InFlight == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	return preprocess.Counts{}
+	return a
 }

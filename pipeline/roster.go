@@ -128,11 +128,11 @@ func (r *roster) note(s *Status) {
 		return
 	}
 	if m == nil {
-		m = &member{busy: map[string]int{}}
+		m = &member{host: s.Host, busy: map[string]int{}}
 		m.ctx, m.lose = context.WithCancel(context.Background())
 		r.members[s.Instance] = m
 	}
-	m.seen, m.host = r.now(), s.Host
+	m.seen = r.now()
 	m.gives, m.uses = map[serving]*ModelStatus{}, map[string]bool{}
 	for i := range s.Models {
 		model := &s.Models[i]
