@@ -44,8 +44,8 @@ type HubState struct {
 	// is how many detections it lacks, as far as is known.
 	Collects bool
 	Waiting  uint64
-	// Problem is why it does not, in a sentence; empty: nothing is wrong, or the hub
-	// is away.
+	// Problem is why it does not, or why it is not connected; empty: nothing is
+	// wrong, or nobody says.
 	Problem string
 }
 
@@ -143,6 +143,9 @@ func (g *gatherer) round(ctx context.Context) {
 		}
 	case away(err):
 		now.Collects, now.Waiting = false, g.waiting(ctx)
+		if g.bus.server != nil {
+			now.Problem = g.bus.server.log.whyAway(now.Since.Add(-gatherComplain))
+		}
 	default:
 		now.Collects, now.Problem = false, err.Error()
 	}
@@ -154,14 +157,14 @@ func (g *gatherer) round(ctx context.Context) {
 func (g *gatherer) tell(before, now *HubState) {
 	log := g.bus.log.With("hub", now.Domain)
 	switch {
-	case now.Problem != "" && (before.Problem == "" || time.Since(g.complained) >= gatherComplain):
+	case now.Connected && now.Problem != "" && (before.Problem == "" || time.Since(g.complained) >= gatherComplain):
 		g.complained = time.Now()
 		log.Error("the hub does not collect what is stored here", "reason", now.Problem)
 	case now.Connected && !before.Connected:
 		log.Info("the hub is there", "waiting", now.Waiting)
 	case !now.Connected && (before.Connected || time.Since(g.complained) >= gatherComplain):
 		g.complained = time.Now()
-		log.Warn("the hub is away; this host goes on, and what it stores waits", "waiting", now.Waiting)
+		log.Warn("the hub is away; this host goes on, and what it stores waits", "waiting", now.Waiting, "reason", now.Problem)
 	}
 }
 

@@ -18,6 +18,7 @@ type serverLog struct {
 
 	mu   sync.Mutex
 	said map[string]refusals // by what was refused
+	leaf leafTrouble         // with the hub
 }
 
 // refusals are logins and messages that the server did not take. Whoever can
@@ -59,6 +60,9 @@ func (l *serverLog) Errorf(format string, v ...any) {
 		l.log.Debug("embedded NATS server", "message", message)
 		return
 	}
+	if strings.Contains(strings.ToLower(message), "leafnode") && l.troubled(message) {
+		return
+	}
 	for _, kind := range []string{"Violation - ", "authentication error", "TLS handshake error"} {
 		if strings.Contains(message, kind) {
 			l.refused(kind, message)
@@ -79,6 +83,47 @@ func (l *serverLog) refused(kind, message string) {
 		r = refusals{last: time.Now()}
 	}
 	l.said[kind] = r
+}
+
+// leafTrouble is what keeps this server from its hub.
+type leafTrouble struct {
+	at  time.Time
+	why string
+}
+
+// troubled keeps what the server says of a connection to the hub that failed, for
+// who tells of the hub; false: it is about something else.
+func (l *serverLog) troubled(message string) bool {
+	why := ""
+	switch {
+	case strings.Contains(message, "Authorization Violation"), strings.Contains(message, "Authentication Timeout"):
+		why = "it refuses the login: check bus.hub.nkey, creds or the user in its url"
+	case strings.Contains(message, "Duplicate Remote LeafNode"):
+		why = "it has a leaf node of this name already: give each host an id of its own (--host)"
+	case strings.Contains(message, "Error trying to connect as leafnode"):
+		_, reason, _ := strings.Cut(message, "): ")
+		why = "it cannot be reached: " + reason
+	case strings.Contains(message, "TLS"):
+		why = "TLS: " + message[strings.LastIndex(message, "error: ")+1:]
+	default:
+		return false
+	}
+	l.mu.Lock()
+	l.leaf = leafTrouble{time.Now(), why}
+	l.mu.Unlock()
+	l.log.Debug("embedded NATS server", "message", message)
+	return true
+}
+
+// whyAway is what kept the server from its hub since a time; empty: nothing did,
+// or it did not say.
+func (l *serverLog) whyAway(since time.Time) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leaf.at.Before(since) {
+		return ""
+	}
+	return l.leaf.why
 }
 
 // Fatalf implements [server.Logger]. Unlike the server's own, it does not end
