@@ -91,7 +91,7 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 	if s.fenced() {
 		return fmt.Errorf("%w: %s", ErrSecondWriter, s.subject)
 	}
-	probing := s.w.degraded.Load()
+	probing := s.w.probing()
 	if probing && !s.w.mayProbe() {
 		return s.publishUnstored(d.ID, data, cloudEvent(d))
 	}
@@ -121,6 +121,7 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 		}
 		heard = true
 		msg.Subject = s.w.bus.intake(s.subject)
+		broken := s.w.bus.storeBroken()
 		ack, err := s.publish(away, msg, d.ID, probing)
 		if err == nil {
 			if ack.Duplicate && attempt == 0 && !learned {
@@ -154,9 +155,9 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 		if refused.IsZero() {
 			refused = time.Now()
 		}
-		if probing || s.w.degraded.Load() || time.Since(refused) >= s.w.times.grace {
-			s.w.degrade(s.subject, err)
-			return nil
+		if probing || s.w.degraded.Load() || s.w.bus.storeBroken() || time.Since(refused) >= s.w.times.grace {
+			s.w.degrade(s.subject, err, broken)
+			return ErrUnstored
 		}
 	}
 }
@@ -229,11 +230,13 @@ func (s *subjectWriter) within(patience time.Duration, away context.Context) (co
 
 func (s *subjectWriter) publish(away context.Context, msg *nats.Msg, id string, probing bool) (*jetstream.PubAck, error) {
 	patience := s.w.times.ack
-	if probing {
+	if probing || s.w.bus.storeBroken() {
 		patience = s.w.times.probeAck
 	}
 	ctx, cancel := s.within(patience, away)
 	defer cancel()
+	ctx, stop := s.w.bus.whileStored(ctx)
+	defer stop()
 	return s.w.bus.js.PublishMsg(ctx, msg,
 		jetstream.WithMsgID(id),
 		jetstream.WithExpectLastSequencePerSubject(s.last),
@@ -260,7 +263,7 @@ func (s *subjectWriter) publishUnstored(id string, data []byte, header nats.Head
 	if err := s.w.bus.control.PublishMsg(&nats.Msg{Subject: s.subject, Data: data, Header: header}); err != nil {
 		return fmt.Errorf("publish %s: %w", s.subject, err)
 	}
-	return nil
+	return ErrUnstored
 }
 
 // learn asks for the subject's last message.

@@ -1,0 +1,190 @@
+package bus_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/testkit"
+)
+
+// mount puts a small file system at a new folder. It needs root.
+func mount(t *testing.T, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", dir).CombinedOutput(); err != nil {
+		testkit.Missing(t, "a small file system cannot be mounted here: "+strings.TrimSpace(string(out)))
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %s", out)
+		}
+	})
+	return dir
+}
+
+func TestStoreThatCannotBeWritten(t *testing.T) {
+	t.Run("read-only", func(t *testing.T) {
+		err := refused(t, bus.Config{Store: mount(t, "ro")})
+		if !errors.Is(err, bus.ErrConfig) || !strings.Contains(err.Error(), "read-only file system") {
+			t.Error(err)
+		}
+	})
+	t.Run("full", func(t *testing.T) {
+		dir := mount(t, "size=64k")
+		if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 128<<10), 0o600); err == nil {
+			t.Fatal("it is not full")
+		}
+		err := refused(t, bus.Config{Store: dir})
+		if !errors.Is(err, bus.ErrConfig) || !strings.Contains(err.Error(), "no space left") {
+			t.Error(err)
+		}
+	})
+}
+
+// The disk fills up while detections are written, and is cleared, and once more:
+// who listens live sees all of them, and those that are not stored are said to be
+// so, each.
+func TestDiskFullAndCleared(t *testing.T) {
+	dir := mount(t, "size=12m")
+	b := start(t, bus.Config{Store: dir})
+	f := &fullDisk{t: t, w: writer(t, b), ballast: filepath.Join(dir, "ballast")}
+	mustWrite(t, f.w, "gate", upTo(10)...)
+	f.next = 10
+	live, err := b.Conn().SubscribeSync("vedette.detection.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		f.fill()
+		f.clear()
+		mustWrite(t, f.w, "gate", f.next)
+		f.next++
+	}
+	all := stored(t, b, "gate")
+	if len(all) < 12 || all[0] != 0 || all[len(all)-1] != f.next-1 {
+		t.Fatalf("%d are stored, want up to %d: %v", len(all), f.next-1, all)
+	}
+	for i := 1; i < len(all); i++ {
+		if all[i] <= all[i-1] {
+			t.Errorf("out of order or double: %d after %d", all[i], all[i-1])
+		}
+	}
+	lacking := int(f.next) - len(all)
+	t.Logf("%d written, %d of them not stored, %d said to be so", f.next, lacking, f.unstored)
+	// One can be taken while the store comes back, without an answer.
+	if lacking > f.unstored || lacking == 0 {
+		t.Errorf("%d are not stored, and %d were said to be so", lacking, f.unstored)
+	}
+	seen := map[string]bool{}
+	for n, err := live.NextMsg(time.Second); err == nil; n, err = live.NextMsg(200 * time.Millisecond) {
+		seen[string(n.Data)] = true
+	}
+	if uint64(len(seen)) != f.next-10 {
+		t.Errorf("who listens live saw %d of %d", len(seen), f.next-10)
+	}
+}
+
+// fullDisk writes the detections of one camera while the disk fills and is cleared.
+type fullDisk struct {
+	t        *testing.T
+	w        *bus.DetectionWriter
+	ballast  string
+	next     uint64
+	unstored int
+}
+
+// write writes one more; never with another error, nor for ever.
+func (f *fullDisk) write() {
+	f.t.Helper()
+	err := write(f.w, detection("gate", f.next))
+	switch {
+	case errors.Is(err, bus.ErrUnstored):
+		f.unstored++
+	case err != nil:
+		f.t.Fatalf("%d: %v", f.next, err)
+	}
+	f.next++
+}
+
+func (f *fullDisk) fill() {
+	f.t.Helper()
+	if err := os.WriteFile(f.ballast, make([]byte, 16<<20), 0o600); err == nil {
+		f.t.Fatal("it is not full")
+	}
+	for first := f.next; !f.w.Degraded(); f.write() {
+		if f.next == first+20000 {
+			f.t.Fatal("never full")
+		}
+	}
+	began := time.Now()
+	for range 4 {
+		f.write()
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		f.t.Errorf("four detections took %s with a full disk", took)
+	}
+}
+
+func (f *fullDisk) clear() {
+	f.t.Helper()
+	if err := os.Remove(f.ballast); err != nil {
+		f.t.Fatal(err)
+	}
+	eventually(f.t, "stored again", func() bool {
+		f.write()
+		time.Sleep(10 * time.Millisecond)
+		return !f.w.Degraded()
+	})
+}
+
+// The disk fills up: appending says so, soon, and works again when there is room.
+func TestSpoolOnAFullDisk(t *testing.T) {
+	dir := mount(t, "size=24m")
+	b := start(t, bus.Config{Store: filepath.Join(dir, "store")})
+	s, err := b.OpenSpool(t.Context(), "here", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, body := s.Log("gate", "m"), make([]byte, 64<<10)
+	if _, err := log.Append(t.Context(), []byte("{}"), body); err != nil || !s.Writable() {
+		t.Fatal(err)
+	}
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 32<<20), 0o600); err == nil {
+		t.Fatal("it is not full")
+	}
+	for range 20 {
+		if _, err = log.Append(t.Context(), []byte("{}"), body); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, bus.ErrSpoolRefused) || s.Writable() {
+		t.Fatalf("with a full disk: %v", err)
+	}
+	began := time.Now()
+	for range 10 {
+		if _, err := log.Append(t.Context(), []byte("{}"), body); !errors.Is(err, bus.ErrSpoolRefused) {
+			t.Errorf("with a full disk: %v", err)
+		}
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("ten entries took %v with a full disk", took)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	var id uint64
+	eventually(t, "room", func() bool {
+		id, err = log.Append(t.Context(), []byte("{}"), body)
+		return err == nil && s.Writable()
+	})
+	if got, err := log.Read(t.Context(), id); err != nil || len(got) != len(body) {
+		t.Errorf("%d bytes: %v", len(got), err)
+	}
+}
