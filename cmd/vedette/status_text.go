@@ -129,9 +129,13 @@ func (p *plantStatus) note(c *mergedCamera) string {
 	for _, model := range slices.Sorted(maps.Keys(c.Degraded)) {
 		parts = append(parts, fmt.Sprintf("DEGRADED: model %s is out: %s", model, c.Degraded[model]))
 	}
-	gaps := uint64(0)
+	gaps, unstored := uint64(0), uint64(0)
 	for _, a := range c.Accounts {
 		gaps = max(gaps, a.SourceGap)
+		unstored += a.Unstored
+	}
+	if unstored > 0 {
+		parts = append(parts, fmt.Sprintf("%s published but not stored", count(int(unstored), "result")))
 	}
 	if gaps > 0 {
 		parts = append(parts, fmt.Sprintf("the source itself left out %s", count(int(gaps), "frame")))
@@ -224,6 +228,9 @@ func (p *plantStatus) instances() table {
 		}
 		if s.Spool.High() {
 			state = append(state, fmt.Sprintf("DEGRADED: the spool of lossless frames is nearly full: %s of %s", humanize.IBytes(uint64(s.Spool.Bytes)), humanize.IBytes(uint64(s.Spool.MaxBytes))))
+		}
+		if s.Spool != nil && !s.Spool.Writable {
+			state = append(state, "DEGRADED: the spool of lossless frames cannot be written: they wait in memory")
 		}
 		for _, m := range s.Models {
 			if why := troubleOf(&m); why != "" {
