@@ -127,3 +127,25 @@ func TestSpan(t *testing.T) {
 		}
 	}
 }
+
+// What a host says of the plant's server.
+func TestStatusOfTheHub(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for _, tc := range []struct {
+		hub  pipeline.HubStatus
+		want string
+	}{
+		{pipeline.HubStatus{Connected: true, Collects: true}, ""},
+		{pipeline.HubStatus{Connected: true, Collects: true, Waiting: 3}, ""},
+		{pipeline.HubStatus{Connected: true, Waiting: 3}, "the hub is there and about to collect; 3 detections wait for it"},
+		{pipeline.HubStatus{Waiting: 120, Reason: "it cannot be reached: connection refused"}, "DEGRADED: the hub is away for 13s: it cannot be reached: connection refused; 120 detections wait for it"},
+		{pipeline.HubStatus{}, "DEGRADED: the hub is away for 13s"},
+		{pipeline.HubStatus{Connected: true, Reason: "its stream is another"}, "DEGRADED: the hub does not collect: its stream is another"},
+	} {
+		tc.hub.Since = vedette.At(now.Add(-13 * time.Second))
+		p := plantStatus{Time: vedette.At(now)}
+		if got := strings.Join(p.states(&pipeline.Status{Bus: pipeline.BusStatus{Hub: &tc.hub}}), ", "); got != tc.want {
+			t.Errorf("%+v: %q, want %q", tc.hub, got, tc.want)
+		}
+	}
+}

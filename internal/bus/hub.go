@@ -24,7 +24,7 @@ const DefaultHubDomain = "hub"
 type Hub struct {
 	// URL of its listener for leaf nodes ("nats-leaf://hub:7422", "tls://hub:7422",
 	// several separated by commas; user:password@ works). Empty where [Config].URL
-	// is that of a leaf node that connects by itself (docs/nats/leaf.conf).
+	// is that of a leaf node that connects by itself (docs/nats/host.conf).
 	URL string
 	// NKey (file with the seed) or Creds (file) log in there.
 	NKey, Creds string
