@@ -44,11 +44,12 @@ test: setup
 	go test -race -tags $(TAGS) -shuffle=on -timeout 20m ./preprocess/...
 	go test -tags $(TAGS),matprofile -shuffle=on -timeout 20m ./internal/cv/... ./ingest/... ./pipeline/... ./cmd/... ./internal/stagetest/...
 
-# What takes too long for every change: servers of a NATS cluster killed again
-# and again while detections are written and read.
+# What takes too long for every change: servers of a NATS cluster, and a hub,
+# killed again and again while detections are written and read; brokers that are
+# away for half a minute.
 soak:
-	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run Cluster ./internal/bus
-	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window' ./internal/stagetest
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run 'Cluster|HubKilled' ./internal/bus
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window|Away' ./internal/stagetest
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run AllCameras ./pipeline
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0

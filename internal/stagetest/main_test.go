@@ -62,6 +62,7 @@ type plant struct {
 	keys  string // folder with the keys of the roles; empty: everybody may do everything
 	// busKeys are more keys of the configuration's bus.
 	busKeys string
+	leafs   int // port for leaf nodes, of which the server then is the hub; 0: none
 
 	mu  sync.Mutex
 	out []*vedette.Detection // as they came, live
@@ -71,13 +72,16 @@ type plant struct {
 func newPlant(t *testing.T) *plant { return newPlantWith(t, "") }
 
 // newPlantWith starts a server that knows the roles whose keys are in a folder.
-func newPlantWith(t *testing.T, keys string) *plant {
+func newPlantWith(t *testing.T, keys string) *plant { return newHub(t, keys, 0) }
+
+// newHub is newPlantWith for a server that takes leaf nodes at a port.
+func newHub(t *testing.T, keys string, leafs int) *plant {
 	t.Helper()
 	bin, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys}
+	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys, leafs: leafs}
 	p.startNATS()
 	t.Cleanup(func() { p.nats.Shutdown(); p.nats.WaitForShutdown() })
 	login := func(*nats.Options) error { return nil }
@@ -91,19 +95,25 @@ func newPlantWith(t *testing.T, keys string) *plant {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.nc.Close)
+	p.hear()
+	return p
+}
+
+// hear listens live.
+func (p *plant) hear() {
+	p.t.Helper()
 	if _, err := p.nc.Subscribe("vedette.detection.>", func(m *nats.Msg) {
 		var d vedette.Detection
 		if err := json.Unmarshal(m.Data, &d); err != nil {
-			t.Error(err)
+			p.t.Error(err)
 			return
 		}
 		p.mu.Lock()
 		p.out = append(p.out, &d)
 		p.mu.Unlock()
 	}); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	return p
 }
 
 // key is the file with a role's key.
@@ -120,6 +130,9 @@ func (p *plant) startNATS() {
 		if err := opts.ProcessConfigFile(filepath.Join(p.keys, "accounts.conf")); err != nil {
 			p.t.Fatal(err)
 		}
+	}
+	if p.leafs != 0 {
+		opts.LeafNode.Host, opts.LeafNode.Port, opts.JetStreamDomain = "127.0.0.1", p.leafs, "hub"
 	}
 	s, err := server.NewServer(opts)
 	if err != nil {
