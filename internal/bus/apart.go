@@ -53,6 +53,9 @@ func (b *Bus) joinable(have *jetstream.StreamConfig) error {
 	want := b.detections(Limits{})
 	b.setApart(&want)
 	b.sameIntake(have, &want)
+	if b.isApart(*have) {
+		b.setApart(have) // an older server may have left out the transform
+	}
 	return differences(*have, want)
 }
 

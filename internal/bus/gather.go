@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,8 +12,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
-
-	"github.com/vedette-io/vedette"
 )
 
 // Times of who has the hub collect what this host stores.
@@ -142,10 +138,7 @@ func (g *gatherer) round(ctx context.Context) {
 			now.Problem = "the hub cannot read this host's stream: " + g.source.Error.Description
 		}
 	case away(err):
-		now.Collects, now.Waiting = false, g.waiting(ctx)
-		if g.bus.server != nil {
-			now.Problem = g.bus.server.log.whyAway(now.Since.Add(-gatherComplain))
-		}
+		now.Collects, now.Waiting, now.Problem = false, g.waiting(ctx), g.whyAway(now.Since)
 	default:
 		now.Collects, now.Problem = false, err.Error()
 	}
@@ -162,10 +155,25 @@ func (g *gatherer) tell(before, now *HubState) {
 		log.Error("the hub does not collect what is stored here", "reason", now.Problem)
 	case now.Connected && !before.Connected:
 		log.Info("the hub is there", "waiting", now.Waiting)
-	case !now.Connected && (before.Connected || time.Since(g.complained) >= gatherComplain):
+	case !now.Connected && (before.Connected || (before.Problem == "" && now.Problem != "") || time.Since(g.complained) >= gatherComplain):
 		g.complained = time.Now()
 		log.Warn("the hub is away; this host goes on, and what it stores waits", "waiting", now.Waiting, "reason", now.Problem)
 	}
+}
+
+// whyAway is why the hub does not answer, which it does not since a time.
+func (g *gatherer) whyAway(since time.Time) string {
+	if g.bus.server == nil { // another one on this host knows
+		return fmt.Sprintf("no JetStream answers in the domain %s: is the server of this host connected to the hub as a leaf node, and is that the hub's domain (bus.hub.domain)?", g.bus.hub.domain)
+	}
+	if g.bus.server.server.NumLeafNodes() > 0 {
+		return fmt.Sprintf("it is connected, but no JetStream answers there in the domain %s: check bus.hub.domain, and domain in the jetstream block of its configuration", g.bus.hub.domain)
+	}
+	why := g.bus.server.log.whyAway(since.Add(-gatherComplain))
+	if why == "" && time.Since(since) > gatherTimeout {
+		why = "it ends the connection, or says nothing: is that the address at which it takes leaf nodes, and does it speak TLS there if and only if bus.hub.url begins with tls://?"
+	}
+	return why
 }
 
 // waiting is how many detections the hub lacks, as far as is known.
@@ -187,213 +195,4 @@ func (g *gatherer) waiting(ctx context.Context) uint64 {
 func away(err error) bool {
 	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
 		errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, errAway)
-}
-
-// look asks the hub for its stream and what it knows of this host.
-func (g *gatherer) look(ctx context.Context) error {
-	g.source = nil
-	info, err := g.ask(ctx)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return g.create(ctx)
-	case err != nil:
-		return err
-	}
-	have := info.Config
-	if i := g.find(have.Sources); i < 0 || have.Sources[i].External.APIPrefix != g.prefix || !g.bus.isApart(have) {
-		return g.enter(ctx)
-	}
-	if err := g.known(); err != nil {
-		return err
-	}
-	for _, s := range info.Sources {
-		if s.External != nil && s.External.APIPrefix == g.prefix {
-			g.source = s
-		}
-	}
-	if g.source == nil {
-		return nil // the hub is about to begin
-	}
-	if g.source.Active >= 0 && g.source.Active < gatherSilence {
-		g.silent = time.Time{}
-		return nil
-	}
-	return g.nudge(ctx)
-}
-
-func (g *gatherer) ask(ctx context.Context) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
-	if !g.bus.control.IsConnected() {
-		return nil, errAway
-	}
-	stream, err := g.bus.hub.js.Stream(ctx, g.stream)
-	if err != nil {
-		return nil, err
-	}
-	return stream.CachedInfo(), nil
-}
-
-// find looks for this host among what a hub's stream is collected of, also for
-// an earlier generation of its store.
-func (g *gatherer) find(sources []*jetstream.StreamSource) int {
-	own := g.bus.subjects.Pull(g.host, "")
-	return slices.IndexFunc(sources, func(s *jetstream.StreamSource) bool {
-		return s.External != nil && (s.External.APIPrefix == g.prefix || strings.HasPrefix(s.External.APIPrefix, own) || s.External.APIPrefix == "$JS."+g.host+".API")
-	})
-}
-
-// own is this host's entry, from start on.
-func (g *gatherer) own(start uint64) *jetstream.StreamSource {
-	return &jetstream.StreamSource{
-		// Without a start, a hub that has removed old messages would begin with those
-		// of the time of its newest.
-		Name: g.stream, OptStartSeq: start,
-		External: &jetstream.ExternalStream{APIPrefix: g.prefix, DeliverPrefix: g.bus.subjects.Gather(g.host)},
-	}
-}
-
-// create makes the hub's stream: with the limits of this host's, which whoever
-// runs the hub may change.
-func (g *gatherer) create(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
-	limits := g.bus.limits.Load()
-	if limits == nil {
-		return nil // about to be
-	}
-	want := g.bus.detections(*limits)
-	g.bus.setApart(&want)
-	want.Sources = []*jetstream.StreamSource{g.own(1)}
-	err := g.bus.replicatedAtPlant(limits.Replicas, want.Name, func(n int) error {
-		want.Replicas = n
-		_, err := g.bus.hub.js.CreateStream(ctx, want)
-		return err
-	})
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return g.enter(ctx) // another host was as quick
-	}
-	if err == nil {
-		g.bus.log.Info("the hub's stream of detections is made", "stream", want.Name)
-		return g.known()
-	}
-	return streamError("create stream", want, err)
-}
-
-// known notes that the hub has this host's entry.
-func (g *gatherer) known() error {
-	if g.bus.pulls == nil {
-		return nil
-	}
-	return g.bus.pulls.known()
-}
-
-// enter puts this host's entry into the hub's stream: a new one, or in place of
-// one of an earlier generation.
-func (g *gatherer) enter(ctx context.Context) error {
-	return g.alone(ctx, func() error {
-		info, err := g.ask(ctx)
-		if err != nil {
-			return err
-		}
-		want := info.Config
-		if err := g.bus.joinable(&want); err != nil {
-			return err
-		}
-		start := uint64(1)
-		if i := g.find(want.Sources); i >= 0 {
-			if old := want.Sources[i].External.APIPrefix; old != g.prefix && g.bus.pulls != nil {
-				start = g.bus.pulls.start(seen(info, old))
-				g.bus.log.Warn("the numbers of this host's stream may have been given again: the hub is told", "from", start)
-			}
-			want.Sources = slices.Delete(slices.Clone(want.Sources), i, i+1)
-		}
-		want.Sources = append(slices.Clone(want.Sources), g.own(start))
-		if err := g.update(ctx, want); err != nil {
-			return err
-		}
-		g.bus.log.Info("the hub collects what is stored here", "stream", g.stream, "host", g.host)
-		return g.known()
-	})
-}
-
-// seen is up to where a hub has a source.
-func seen(info *jetstream.StreamInfo, prefix string) uint64 {
-	for _, s := range info.Sources {
-		if s.External != nil && s.External.APIPrefix == prefix {
-			return s.Seq
-		}
-	}
-	return 0
-}
-
-// nudge makes the hub ask again. By itself it does so only after half a minute,
-// and after a long outage every two: its question was lost with the connection,
-// and it waits for the answer. A source that is taken out and put in again is
-// asked at once, and goes on where the hub's stream has it.
-func (g *gatherer) nudge(ctx context.Context) error {
-	switch {
-	case g.silent.IsZero():
-		g.silent = time.Now()
-		return nil
-	case time.Since(g.silent) < gatherSilence, time.Since(g.nudged) < nudgeEvery:
-		return nil
-	}
-	g.nudged = time.Now()
-	return g.alone(ctx, func() error {
-		info, err := g.ask(ctx)
-		if err != nil {
-			return err
-		}
-		want := info.Config
-		i := g.find(want.Sources)
-		if i < 0 {
-			return nil // the next round puts it in
-		}
-		all := want.Sources
-		want.Sources = slices.Delete(slices.Clone(all), i, i+1)
-		if err := g.update(ctx, want); err != nil {
-			return err
-		}
-		want.Sources = all
-		return g.update(ctx, want)
-	})
-}
-
-func (g *gatherer) update(ctx context.Context, want jetstream.StreamConfig) error {
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
-	if _, err := g.bus.hub.js.UpdateStream(ctx, want); err != nil {
-		return streamError("update stream", want, err)
-	}
-	return nil
-}
-
-// alone keeps two hosts from changing the hub's stream at the same time, each
-// without what the other one does. One that was killed at it is waited for, but
-// not for long.
-func (g *gatherer) alone(ctx context.Context, change func() error) error {
-	leases, err := g.bus.PlantLeases(ctx)
-	if err != nil {
-		return err
-	}
-	self := Holder{Instance: g.id, Host: g.host, Since: vedette.At(time.Now())}
-	key := "gather." + g.stream
-	lease, err := leases.Take(ctx, key, self)
-	for began := time.Now(); errors.Is(err, ErrHeld); {
-		if time.Since(began) >= gatherTimeout {
-			lease, err = leases.Replace(ctx, lease, self)
-			break
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		lease, err = leases.Take(ctx, key, self)
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(change(), leases.Return(ctx, lease))
 }

@@ -78,6 +78,8 @@ func leafOptions(opts *server.Options, cfg Config, t table) error {
 		}
 		opts.LeafNode.Remotes, opts.LeafNode.ReconnectInterval = []*server.RemoteLeafOpts{remote}, leafReconnect
 		opts.PingInterval = leafPing
+		// Each failure is told, to who asks how it stands with the hub.
+		opts.ConnectErrorReports, opts.ReconnectErrorReports = 1, 1
 	}
 	if cfg.Leafs == "" {
 		return nil

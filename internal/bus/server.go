@@ -56,6 +56,7 @@ type embedded struct {
 func startServer(ctx context.Context, cfg Config, log *slog.Logger) (*embedded, error) {
 	e := &embedded{store: cfg.Store, log: newServerLog(log)}
 	e.breaks.reset()
+	e.log.solicits = cfg.Hub.URL != ""
 	if err := e.prepareStore(); err != nil {
 		return nil, err
 	}

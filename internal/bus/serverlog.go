@@ -1,11 +1,14 @@
 package bus
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // serverLog passes the embedded server's warnings on, and notices the two
@@ -15,6 +18,8 @@ type serverLog struct {
 	log    *slog.Logger
 	fatal  chan string   // the first reason
 	frozen chan struct{} // at least one stream since it was last read
+	// solicits says that the server connects to a hub.
+	solicits bool
 
 	mu   sync.Mutex
 	said map[string]refusals // by what was refused
@@ -60,7 +65,7 @@ func (l *serverLog) Errorf(format string, v ...any) {
 		l.log.Debug("embedded NATS server", "message", message)
 		return
 	}
-	if strings.Contains(strings.ToLower(message), "leafnode") && l.troubled(message) {
+	if l.solicits && (strings.Contains(strings.ToLower(message), "leafnode") || strings.Contains(message, " - lid:")) && l.troubled(message) {
 		return
 	}
 	for _, kind := range []string{"Violation - ", "authentication error", "TLS handshake error"} {
@@ -103,8 +108,13 @@ func (l *serverLog) troubled(message string) bool {
 	case strings.Contains(message, "Error trying to connect as leafnode"):
 		_, reason, _ := strings.Cut(message, "): ")
 		why = "it cannot be reached: " + reason
-	case strings.Contains(message, "TLS"):
-		why = "TLS: " + message[strings.LastIndex(message, "error: ")+1:]
+	case strings.Contains(message, server.ErrConnectedToWrongPort.Error()):
+		why = "at that address it does not take leaf nodes: its listener for them is another one (7422 unless it says otherwise)"
+	case strings.Contains(message, server.ErrLeafNodeMinVersionRejected.Error()):
+		why = "it wants a newer NATS server here: update vedette on this host"
+	case strings.Contains(message, "TLS"), strings.Contains(message, "tls: "), strings.Contains(message, "x509: "):
+		_, reason, _ := strings.Cut(message, "error: ")
+		why = "no TLS with it: " + cmp.Or(reason, message)
 	default:
 		return false
 	}

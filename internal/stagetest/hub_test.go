@@ -105,8 +105,8 @@ func (p *plant) loginWith(url, file string, r bus.Role) *nats.Conn {
 func TestHubAway(t *testing.T) {
 	p := hubPlant(t)
 	address := p.hostServer("here")
-	here := p.file("here.yaml", eight(fmt.Sprintf("url: %q, nkey: %q, hub: {domain: hub}", address, p.key(bus.Stage)), ""))
-	there := p.file("there.yaml", eight(fmt.Sprintf("url: %q, nkey: %q", p.url(), p.key(bus.Worker)), ""))
+	here := p.file("here.yaml", eight(fmt.Sprintf("url: %q, nkey: %q, hub: {domain: hub}", address, p.key(bus.Stage))))
+	there := p.file("there.yaml", eight(fmt.Sprintf("url: %q, nkey: %q", p.url(), p.key(bus.Worker))))
 	p.start("infer", there, "--host", "there")
 	owner := p.start("preprocess", here)
 	capture := p.start("ingest", here)
@@ -179,7 +179,7 @@ func (p *plant) checkHub(host *nats.Conn, from, to time.Time) (frames, meanwhile
 func TestHubAwayFromRun(t *testing.T) {
 	p := hubPlant(t)
 	store, address := t.TempDir(), fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	run := p.start("run", p.file("here.yaml", eight(fmt.Sprintf("listen: %q, store: %q, hub: {url: \"nats-leaf://127.0.0.1:%d\", nkey: %q}", address, store, p.leafs, p.key(bus.Leaf)), "")))
+	run := p.start("run", p.file("here.yaml", eight(fmt.Sprintf("listen: %q, store: %q, hub: {url: \"nats-leaf://127.0.0.1:%d\", nkey: %q}", address, store, p.leafs, p.key(bus.Leaf)))))
 	p.fresh(2*awayFPS, time.Time{})
 	host, err := nats.Connect("nats://" + address) // on loopback everybody may subscribe
 	if err != nil {
@@ -216,7 +216,13 @@ func TestHubAwayFromRun(t *testing.T) {
 // said is what instances say of themselves on a server, by their stage; nil: it
 // cannot be asked.
 func (p *plant) said(address, key string) map[string]pipeline.Status {
-	out, err := exec.Command(p.bin, "status", "--format", "json", "--server", address, "--nkey", key).Output()
+	args := []string{"status", "--format", "json", "--server", address}
+	if key != "" {
+		args = append(args, "--nkey", key)
+	}
+	cmd := exec.Command(p.bin, args...)
+	cmd.Dir = p.dir // where no keys are
+	out, err := cmd.Output()
 	var all struct {
 		Instances []struct {
 			Data pipeline.Status `json:"data"`
@@ -232,13 +238,13 @@ func (p *plant) said(address, key string) map[string]pipeline.Status {
 	return by
 }
 
-// settled waits until an owner has nothing in flight and the hub has everything.
+// settled waits until an owner has nothing in flight and a hub, if there is one,
+// has everything.
 func (p *plant) settled(stage, address, key string) {
 	p.t.Helper()
 	p.await("nothing in flight, and nothing waiting for the hub", func() bool {
-		said := p.said(address, key)[stage]
-		h := said.Bus.Hub
-		if h == nil || !h.Collects || h.Waiting > 0 {
+		said, ok := p.said(address, key)[stage]
+		if h := said.Bus.Hub; !ok || (h != nil && (!h.Collects || h.Waiting > 0)) {
 			return false
 		}
 		for _, c := range said.Cameras {
