@@ -89,6 +89,9 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	if cfg.Bus.Exposed() {
 		tell("other machines log in with a key: give %s to services that subscribe, and %s to operators", p.Bus().KeyFile(bus.Subscriber), p.Bus().KeyFile(bus.Operator))
 	}
+	if cfg.Bus.Leafs != "" {
+		tell("servers of camera hosts log in with a key: give %s to them, as bus.hub.nkey", p.Bus().KeyFile(bus.Leaf))
+	}
 	stopReloads, err := listenReloads(ctx, g, o, p)
 	if err != nil {
 		return errors.Join(err, p.Close())

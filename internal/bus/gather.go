@@ -161,17 +161,28 @@ func (g *gatherer) tell(before, now *HubState) {
 	}
 }
 
+// hubSilent is a hub that does not say why it is not connected.
+const hubSilent = "it ends the connection, or says nothing: is that the address at which it takes leaf nodes, and does it speak TLS there if and only if bus.hub.url begins with tls://?"
+
+func noHubDomain(domain string) string {
+	return fmt.Sprintf("it is connected, but no JetStream answers there in the domain %s: check bus.hub.domain, and domain in the jetstream block of its configuration", domain)
+}
+
+func noHubBehind(domain string) string {
+	return fmt.Sprintf("no JetStream answers in the domain %s: is the server of this host connected to the hub as a leaf node, and is that the hub's domain (bus.hub.domain)?", domain)
+}
+
 // whyAway is why the hub does not answer, which it does not since a time.
 func (g *gatherer) whyAway(since time.Time) string {
 	if g.bus.server == nil { // another one on this host knows
-		return fmt.Sprintf("no JetStream answers in the domain %s: is the server of this host connected to the hub as a leaf node, and is that the hub's domain (bus.hub.domain)?", g.bus.hub.domain)
+		return noHubBehind(g.bus.hub.domain)
 	}
 	if g.bus.server.server.NumLeafNodes() > 0 {
-		return fmt.Sprintf("it is connected, but no JetStream answers there in the domain %s: check bus.hub.domain, and domain in the jetstream block of its configuration", g.bus.hub.domain)
+		return noHubDomain(g.bus.hub.domain)
 	}
 	why := g.bus.server.log.whyAway(since.Add(-gatherComplain))
 	if why == "" && time.Since(since) > gatherTimeout {
-		why = "it ends the connection, or says nothing: is that the address at which it takes leaf nodes, and does it speak TLS there if and only if bus.hub.url begins with tls://?"
+		why = hubSilent
 	}
 	return why
 }
