@@ -57,12 +57,20 @@ func (g *gatherer) ask(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return stream.CachedInfo(), nil
 }
 
-// find looks for this host among what a hub's stream is collected of, also for
-// an earlier generation of its store.
+// find looks for this host among what a hub's stream is collected of.
 func (g *gatherer) find(sources []*jetstream.StreamSource) int {
-	own := g.bus.subjects.Pull(g.host, "")
+	if i := slices.IndexFunc(sources, func(s *jetstream.StreamSource) bool { return s.External != nil && s.External.APIPrefix == g.prefix }); i >= 0 {
+		return i
+	}
+	return g.bus.sourceOf(sources, g.host)
+}
+
+// sourceOf looks for a host among what a hub's stream is collected of, for
+// whichever generation of its store.
+func (b *Bus) sourceOf(sources []*jetstream.StreamSource, host string) int {
+	own := b.subjects.Pull(host, "")
 	return slices.IndexFunc(sources, func(s *jetstream.StreamSource) bool {
-		return s.External != nil && (s.External.APIPrefix == g.prefix || strings.HasPrefix(s.External.APIPrefix, own) || s.External.APIPrefix == "$JS."+g.host+".API")
+		return s.External != nil && (strings.HasPrefix(s.External.APIPrefix, own) || s.External.APIPrefix == "$JS."+host+".API")
 	})
 }
 
