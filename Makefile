@@ -28,11 +28,14 @@ ENGINE   ?= auto
 demo: build
 	bin/vedette demo --duration $(DURATION) --engine $(ENGINE) --listen 127.0.0.1:0 --save demo-output
 
-build: setup
+# The program works without ONNX Runtime, the tests do not.
+ORT := $(if $(filter gorgonia,$(ENGINE)),--no-ort,--try-ort)
+build:
+	@scripts/setup.sh $(ORT)
 	go build -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/vedette ./cmd/vedette
 
 build-nocv:
-	@scripts/setup.sh --no-cv
+	@scripts/setup.sh --no-cv $(ORT)
 	go build -ldflags '$(LDFLAGS)' -o bin/vedette ./cmd/vedette
 
 # The first run needs no OpenCV and has the race detector: also whole plants,

@@ -36,6 +36,7 @@ type Camera struct {
 
 	launcher *launcher
 	lower    func(*session) error
+	waiting  *session       // a process without a job, while the camera is away
 	leaving  sync.WaitGroup // processes that are being ended beside
 
 	rings rings
@@ -100,6 +101,7 @@ func (c *Camera) Close() error { return c.rings.closeAll() }
 func (c *Camera) run(ctx context.Context) error {
 	c.launcher = newLauncher()
 	err := c.supervise(ctx)
+	c.dismiss()
 	c.leaving.Wait()
 	c.launcher.close()
 	if ctx.Err() == nil {

@@ -28,7 +28,9 @@ func ChildMain() int {
 	}
 	in := newLineReader(os.Stdin, maxJobLine)
 	var j job
-	if err := in.next(&j); err != nil {
+	if err := in.next(&j); errors.Is(err, io.EOF) {
+		return 0 // it was started ahead and is not needed
+	} else if err != nil {
 		fmt.Fprintln(os.Stderr, "capture: no job from the parent:", err)
 		return 2
 	}

@@ -9,7 +9,9 @@
 // [Camera] is the supervisor: it starts the child, gives it the source through
 // a pipe (never in arguments or environment, where others could read a
 // password), watches that it says something every [Config.Silence], kills it
-// when it does not, and starts another with a growing pause.
+// when it does not, and starts another with a growing pause. While a camera is
+// away the next child stands ready, so that many that come back together need
+// not wait for each other's start.
 //
 // Pictures do not pass through the parent. The child writes each into a slot
 // of a shared-memory ring (package internal/ring) and announces it; the parent

@@ -46,11 +46,59 @@ func (l *launcher) start(cmd *exec.Cmd) error {
 
 func (l *launcher) close() { close(l.cmds) }
 
-// newSession starts a child, perhaps one that is to take over from another.
+// newSession starts a child, perhaps one that is to take over from another, or
+// takes the one that waits.
 func (c *Camera) newSession(standby bool) (*session, error) {
-	s := &session{c: c, job: c.job(), standby: standby, started: time.Now(), events: make(chan event), quit: make(chan struct{}), exited: make(chan error, 1)}
-	s.job.Standby = standby
+	s := c.waiting
+	if c.waiting = nil; s != nil && len(s.exited) > 0 { // something killed it
+		s.stop()
+		s = nil
+	}
+	if s == nil {
+		var err error
+		if s, err = c.launch(); err != nil {
+			return nil, err
+		}
+	}
+	s.assign(standby)
+	return s, nil
+}
+
+// launch starts a child that waits for its job.
+func (c *Camera) launch() (*session, error) {
+	s := &session{c: c, events: make(chan event), quit: make(chan struct{}), exited: make(chan error, 1)}
 	return s, s.start()
+}
+
+// assign gives the child its job.
+func (s *session) assign(standby bool) {
+	s.job, s.standby, s.started = s.c.job(), standby, time.Now()
+	s.job.Standby = standby
+	// In a goroutine: a long list of pictures fills the pipe before the child reads.
+	go s.stdin.send(s.job)
+}
+
+// prepareNext starts the child that will be needed when the camera is back. To
+// start one takes a tenth of a second of a processor, for OpenCV's libraries,
+// and cameras come back together.
+func (c *Camera) prepareNext() {
+	if c.waiting != nil {
+		return
+	}
+	s, err := c.launch()
+	if err != nil { // the attempt itself will say so
+		c.log.Debug("start a capture process ahead", "err", err)
+		return
+	}
+	c.waiting = s
+}
+
+// dismiss ends the child that waits.
+func (c *Camera) dismiss() {
+	if c.waiting != nil {
+		c.waiting.stop()
+		c.waiting = nil
+	}
 }
 
 func (s *session) start() (err error) {
@@ -95,8 +143,6 @@ func (s *session) start() (err error) {
 	go s.read()
 	go func() { s.exited <- s.cmd.Wait() }()
 	go s.stderr.run()
-	// In a goroutine: a long list of pictures fills the pipe before the child reads.
-	go s.stdin.send(s.job)
 	return nil
 }
 

@@ -101,6 +101,7 @@ func (c *Camera) await(ctx context.Context, retry *backoff, why error, began tim
 		began = c.now()
 		if isAway(why) && n%4 == 1 {
 			slow.start(ctx, c)
+			c.prepareNext()
 		}
 		err := c.probe(ctx, quickProbe)
 		if ctx.Err() != nil {

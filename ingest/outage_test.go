@@ -5,6 +5,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -117,5 +118,60 @@ func TestOutageOfHours(t *testing.T) {
 	}
 	if perHour := float64(clock.pauses) / outage.Hours(); perHour > 2*3600 || perHour < 3600 {
 		t.Errorf("%.0f questions an hour, want one in a half to a whole second", perHour)
+	}
+}
+
+// While a camera is away the process that will capture it stands ready; one
+// that has died meanwhile is not waited for.
+func TestProcessStandsReady(t *testing.T) {
+	t.Parallel()
+	video := camtest.Clip(t, clip.Spec{Width: 320, Height: 180, FPS: 20, Frames: 1200, GOP: 10})
+	cam := camtest.RTSP(t, testcam.Options{Video: testcam.Video{Clip: video}})
+	src, err := ParseSource(cam.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, started := make(phases, 100), make(chan int, 100)
+	n := 0
+	command := func() *exec.Cmd {
+		n++
+		started <- n
+		if n == 3 {
+			return exec.Command("false")
+		}
+		return selfCommand()
+	}
+	c, err := New(Config{ID: "cam", Source: src}, Deps{Output: seen, Command: command})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	expect := func(want int) {
+		t.Helper()
+		if got := <-started; got != want {
+			t.Fatalf("process %d was started, not %d", got, want)
+		}
+	}
+	expect(1)
+	seen.await(t, Online)
+	for ready := 2; ready <= 3; ready++ {
+		cam.Kill()
+		seen.await(t, Offline)
+		expect(ready)
+		if err := cam.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		seen.await(t, Online)
+	}
+	expect(4) // in place of the third
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if len(started) > 0 {
+		t.Errorf("process %d was started without need", <-started)
 	}
 }

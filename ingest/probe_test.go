@@ -110,6 +110,9 @@ func TestSlowAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.launcher = newLauncher()
+	defer c.launcher.close()
+	defer c.dismiss()
 	began := time.Now()
 	asked, err := c.await(t.Context(), &backoff{}, src.fail(ErrUnreachable, ""), began)
 	if err != nil || !asked {

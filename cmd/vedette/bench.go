@@ -315,23 +315,27 @@ func (b *benchmark) bus(ctx context.Context) error {
 	if !b.o.has("bus") {
 		return nil
 	}
-	var reference, cpu, wall []float64
+	var reference, cpu, wall, spool []float64
 	for range b.o.rounds {
-		for _, mode := range []string{modeReference, modeBus} {
+		for _, mode := range []string{modeReference, modeBus, modeSpool} {
 			r, err := b.once(ctx, mode+" alone", b.job(mode, b.loops[:1]))
 			if err != nil {
 				return err
 			}
-			if mode == modeReference {
+			switch mode {
+			case modeReference:
 				reference = append(reference, r[0].cpuMillis())
-				continue
+			case modeSpool:
+				spool = append(spool, r[0].cpuMillis())
+			default:
+				cpu = append(cpu, r[0].cpuMillis())
+				wall = append(wall, 1000*r[0].Seconds/float64(max(r[0].Frames, 1)))
 			}
-			cpu = append(cpu, r[0].cpuMillis())
-			wall = append(wall, 1000*r[0].Seconds/float64(max(r[0].Frames, 1)))
 		}
 	}
 	b.report.Bus = &benchBus{
 		ReferenceCPUMillis: round(bench.Median(reference), 4), CPUMillis: round(bench.Median(cpu), 3), Millis: round(bench.Median(wall), 3),
+		SpoolCPUMillis: round(bench.Median(spool), 3),
 	}
 	return nil
 }

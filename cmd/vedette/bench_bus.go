@@ -183,3 +183,36 @@ func (h *busHops) owner(f *vedette.Frame, ack func()) {
 		}, func(err error) { h.done <- err })
 	}()
 }
+
+// spoolTrim is after how many frames the spool is told what is done: an owner
+// does that five times a second.
+const spoolTrim = 5
+
+// spool measures what it costs to keep a tensor in the spool of a lossless live
+// camera until its result is stored.
+func (w *benchWorker) spool(ctx context.Context) (err error) {
+	m, err := benchModel(&w.job)
+	if err != nil {
+		return err
+	}
+	in := m.Loaded.Manifest.Input
+	b, err := bus.Start(ctx, bus.Config{}, w.g.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	spool, err := b.OpenSpool(ctx, "bench", 0)
+	if err != nil {
+		return err
+	}
+	log := spool.Log("bench", m.Loaded.Manifest.Name)
+	header, body := []byte(`{"camera":"bench"}`), make([]byte, in.Width*in.Height*in.Channels())
+	n := 0
+	return w.repeat(ctx, func() error {
+		id, err := log.Append(ctx, header, body)
+		if n++; err == nil && n%spoolTrim == 0 {
+			err = log.Trim(ctx, id)
+		}
+		return err
+	})
+}

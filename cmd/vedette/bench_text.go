@@ -76,6 +76,7 @@ func (r *benchReport) costs(t io.Writer) {
 	if r.Bus != nil {
 		fmt.Fprintf(t, "reference to a 1080p frame\t\t%.3f\t\n", r.Bus.ReferenceCPUMillis)
 		fmt.Fprintf(t, "all hops of a frame\t%.1f\t%.3f\t\n", 1000/r.Bus.Millis, r.Bus.CPUMillis)
+		fmt.Fprintf(t, "spool of a lossless live frame\t\t%.3f\t\n", r.Bus.SpoolCPUMillis)
 	}
 }
 

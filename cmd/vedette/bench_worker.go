@@ -24,6 +24,7 @@ const (
 	modePipeline    = "pipeline"
 	modeReference   = "frame reference" // the first hop of a 1080p frame alone
 	modeBus         = "bus"             // all hops of a frame
+	modeSpool       = "spool"           // a lossless live frame into the spool and out of it
 	modeGlass       = "glass"           // a test camera and the pipeline
 	modeRecovery    = "recovery"        // the same, and the camera fails
 	modeProbe       = "probe"           // nothing: it only says what the source is
@@ -138,6 +139,8 @@ func (w *benchWorker) measure(ctx context.Context) error {
 		return w.pipeline(ctx)
 	case modeBus, modeReference:
 		return w.bus(ctx)
+	case modeSpool:
+		return w.spool(ctx)
 	case modeGlass:
 		return w.glass(ctx)
 	case modeRecovery:

@@ -162,7 +162,7 @@ func TestLiveEveryUnderFire(t *testing.T) {
 	capture := p.start("ingest", cfg)
 	p.await("results", func() bool { return done() >= frames/10 })
 	owner.kill() // with frames in the ring, in the spool and at workers
-	owner = p.start("preprocess", cfg)
+	p.start("preprocess", cfg)
 	kills := fight()
 	capture.stop()
 	time.Sleep(time.Second)

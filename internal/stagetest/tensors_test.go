@@ -3,7 +3,6 @@
 package stagetest_test
 
 import (
-	"fmt"
 	"sync"
 	"testing"
 
@@ -51,7 +50,7 @@ func TestTensorsOnTheirWay(t *testing.T) {
 			if n < frames {
 				t.Errorf("%d messages for %d frames", n, frames)
 			}
-			t.Log(fmt.Sprintf("%d messages, %d bytes of pictures each", n, bytes/max(n, 1)))
+			t.Logf("%d messages, %d bytes of pictures each", n, bytes/max(n, 1))
 		})
 	}
 }
