@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,27 +21,12 @@ import (
 	"github.com/vedette-io/vedette/preprocess"
 )
 
-// smallDisk mounts a file system of a size. It needs root.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
-		testkit.Missing(t, "a small file system cannot be mounted here: "+strings.TrimSpace(string(out)))
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %s", out)
-		}
-	})
-	return dir
-}
-
 // TestStoreFull: the disk of the store fills up while cameras of all kinds are
 // watched, and is cleared. Whoever listens live notices nothing, the state says
 // degraded meanwhile, and what the stream lacks afterwards is in the account.
 func TestStoreFull(t *testing.T) {
 	const fps, more = 15, 40
-	dir := smallDisk(t, "24m")
+	dir := testkit.Disk(t, "size=24m")
 	m := reader()
 	m.Engine, m.Workers = "gorgonia", 1
 	source := fmt.Sprintf("synthetic://bars?width=320&height=180&fps=%d", fps)

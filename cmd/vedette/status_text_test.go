@@ -32,7 +32,7 @@ func plantAt(now time.Time) *plantStatus {
 		Stage: "preprocess", Instance: "edge-1-p7x2", Site: "plant-1", Host: "edge-1", Version: "v0.1.0", Started: ago(75*time.Hour + 30*time.Second), Degraded: true,
 		Cameras: []pipeline.CameraStatus{
 			{ID: "gate", Accounts: map[string]preprocess.Counts{
-				"yolox-nano": {Captured: 6_480_000, Inferred: 1_296_000, Gated: 12, Failed: 1, Expired: 2, Unfit: 40, InFlight: 1, SourceGap: 7,
+				"yolox-nano": {Captured: 6_480_000, Inferred: 1_296_000, Gated: 12, Failed: 1, Expired: 2, Unfit: 40, InFlight: 1, SourceGap: 7, Unstored: 31,
 					Dropped: map[string]uint64{"sampled": 5_183_000, "stale": 900, "overwritten": 4, "no_worker": 40}},
 				"plates": {Captured: 6_480_000, Inferred: 6_480_000},
 			}, Rates: map[string]obs.Rates{"yolox-nano": {Captured: 25, Inferred: 5}, "plates": {Captured: 25, Inferred: 24.96}},
@@ -75,7 +75,7 @@ line-1  ended    yolox-nano     0.0    0.0           -       100       100  -
 lost    online   -                -      -           -         -         -  -
 orphan  -        yolox-nano     0.0    0.0           -         0         0  -
 yard    offline  yolox-nano     0.0    0.0           -         0         0  -
-gate: reconnected 3 times; the source itself left out 7 frames
+gate: reconnected 3 times; 31 results published but not stored; the source itself left out 7 frames
 lost: nobody owns it: is vedette preprocess running?
 orphan: nobody captures it: is vedette ingest running?
 yard: offline for 3m20s: the camera cannot be reached: connection refused; reconnected once

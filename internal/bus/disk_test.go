@@ -3,7 +3,6 @@ package bus_test
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,30 +12,15 @@ import (
 	"github.com/vedette-io/vedette/internal/testkit"
 )
 
-// mount puts a small file system at a new folder. It needs root.
-func mount(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", dir).CombinedOutput(); err != nil {
-		testkit.Missing(t, "a small file system cannot be mounted here: "+strings.TrimSpace(string(out)))
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %s", out)
-		}
-	})
-	return dir
-}
-
 func TestStoreThatCannotBeWritten(t *testing.T) {
 	t.Run("read-only", func(t *testing.T) {
-		err := refused(t, bus.Config{Store: mount(t, "ro")})
+		err := refused(t, bus.Config{Store: testkit.Disk(t, "ro")})
 		if !errors.Is(err, bus.ErrConfig) || !strings.Contains(err.Error(), "read-only file system") {
 			t.Error(err)
 		}
 	})
 	t.Run("full", func(t *testing.T) {
-		dir := mount(t, "size=64k")
+		dir := testkit.Disk(t, "size=64k")
 		if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 128<<10), 0o600); err == nil {
 			t.Fatal("it is not full")
 		}
@@ -51,7 +35,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 // who listens live sees all of them, and those that are not stored are said to be
 // so, each.
 func TestDiskFullAndCleared(t *testing.T) {
-	dir := mount(t, "size=12m")
+	dir := testkit.Disk(t, "size=12m")
 	b := start(t, bus.Config{Store: dir})
 	f := &fullDisk{t: t, w: writer(t, b), ballast: filepath.Join(dir, "ballast")}
 	mustWrite(t, f.w, "gate", upTo(10)...)
@@ -145,7 +129,7 @@ func (f *fullDisk) clear() {
 
 // The disk fills up: appending says so, soon, and works again when there is room.
 func TestSpoolOnAFullDisk(t *testing.T) {
-	dir := mount(t, "size=24m")
+	dir := testkit.Disk(t, "size=24m")
 	b := start(t, bus.Config{Store: filepath.Join(dir, "store")})
 	s, err := b.OpenSpool(t.Context(), "here", 0)
 	if err != nil {
