@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,5 +171,36 @@ func TestSpoolOnAFullDisk(t *testing.T) {
 	})
 	if got, err := log.Read(t.Context(), id); err != nil || len(got) != len(body) {
 		t.Errorf("%d bytes: %v", len(got), err)
+	}
+}
+
+// The disk of a hub's host fills up and is cleared: who listens at the hub hears
+// everything, and the hub has what the host stored.
+func TestDiskFullOnAHostOfAHub(t *testing.T) {
+	cfg := hubConfig(t)
+	hub := startTold(t, cfg)
+	plant := plant{url: hub.Address(), key: hub.KeyFile}
+	live := hear(t, plant.connect(t, anonymous))
+	dir := testkit.Disk(t, "size=12m")
+	at := hostConfig(t, "east", cfg.Leafs, cfg)
+	at.Store = filepath.Join(dir, "store")
+	b := startTold(t, at)
+	f := &fullDisk{t: t, w: writer(t, b), ballast: filepath.Join(dir, "ballast")}
+	patient(t, "a hub that collects", func() bool { return b.HubState().Collects })
+	patient(t, "somebody who listens at the hub", func() bool { f.write(); return len(live.of("gate")) > 0 })
+	first := live.of("gate")[0]
+	f.fill()
+	f.clear()
+	mustWrite(t, f.w, "gate", f.next)
+	f.next++
+	want := stored(t, b, "gate")
+	if lacking := int(f.next) - len(want); lacking != f.unstored || lacking == 0 {
+		t.Errorf("%d are not stored on the host, and %d were said to be so", lacking, f.unstored)
+	}
+	patient(t, "what the host stored at the hub", func() bool { return len(stored(t, hub, "gate")) >= len(want) })
+	wantStored(t, hub, "gate", want)
+	patient(t, "everything heard at the hub", func() bool { return slices.Contains(live.of("gate"), f.next-1) })
+	if got := slices.Compact(live.of("gate")); len(got) != int(f.next-first) {
+		t.Errorf("who listens at the hub heard %d of %d", len(got), f.next-first)
 	}
 }
