@@ -3,10 +3,14 @@ package main_test
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/vedette-io/vedette/internal/bus"
 )
@@ -71,5 +75,32 @@ func TestCheckOfTheHub(t *testing.T) {
 		if o.code != 2 || !strings.Contains(o.stderr, want) {
 			t.Errorf("%s: exit code %d: %s", file, o.code, o.stderr)
 		}
+	}
+}
+
+// TestDoctorsHubBehind has a server on the host that is to be a leaf node, and is
+// or is not.
+func TestDoctorsHubBehind(t *testing.T) {
+	t.Parallel()
+	_, port, err := net.SplitHostPort(unusedAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	natsServer(t, server.Options{StoreDir: t.TempDir(), JetStreamDomain: "hub", LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: at}})
+	remote := []*server.RemoteLeafOpts{{URLs: []*url.URL{{Scheme: "nats-leaf", Host: "127.0.0.1:" + port}}}}
+	leaf := natsServer(t, server.Options{StoreDir: t.TempDir(), MaxPayload: 8 << 20, JetStreamDomain: "east", LeafNode: server.LeafNodeOpts{Remotes: remote}})
+	alone := natsServer(t, server.Options{StoreDir: t.TempDir(), MaxPayload: 8 << 20, JetStreamDomain: "east"})
+	plant := func(address string) string {
+		return textFile(t, "plant.yaml", fmt.Sprintf("bus: {url: %q, hub: {domain: hub}}\n%s", address, doctorPlant))
+	}
+	if out := examine(t, plant(leaf), false); !strings.Contains(out, "ok    hub             its JetStream answers in the domain hub") {
+		t.Errorf("behind a leaf node:\n%s", out)
+	}
+	if out := examine(t, plant(alone), true); !strings.Contains(out, "bad   hub             no JetStream answers in the domain hub: is the server of this host connected") {
+		t.Errorf("without a hub:\n%s", out)
 	}
 }

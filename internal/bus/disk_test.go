@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -80,6 +81,7 @@ type fullDisk struct {
 	t        *testing.T
 	w        *bus.DetectionWriter
 	ballast  string
+	size     int // of what fills it; 0: 16 MiB
 	next     uint64
 	unstored int
 }
@@ -99,7 +101,7 @@ func (f *fullDisk) write() {
 
 func (f *fullDisk) fill() {
 	f.t.Helper()
-	if err := os.WriteFile(f.ballast, make([]byte, 16<<20), 0o600); err == nil {
+	if err := os.WriteFile(f.ballast, make([]byte, cmp.Or(f.size, 16<<20)), 0o600); err == nil {
 		f.t.Fatal("it is not full")
 	}
 	for first := f.next; !f.w.Degraded(); f.write() {
@@ -203,4 +205,42 @@ func TestDiskFullOnAHostOfAHub(t *testing.T) {
 	if got := slices.Compact(live.of("gate")); len(got) != int(f.next-first) {
 		t.Errorf("who listens at the hub heard %d of %d", len(got), f.next-first)
 	}
+}
+
+// The disk of a server of its own fills up, which only its silence tells. It is
+// cleared, and the server restarted, since that does not do so by itself.
+func TestDiskFullOfAnotherServer(t *testing.T) {
+	dir := testkit.Disk(t, "size=24m")
+	store := filepath.Join(dir, "store")
+	p := spawn(t, store)
+	b := start(t, bus.Config{URL: p.url})
+	f := &fullDisk{t: t, w: writer(t, b), ballast: filepath.Join(dir, "ballast"), size: 32 << 20}
+	for range 10 {
+		f.write()
+	}
+	s, err := b.OpenSpool(t.Context(), "here", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, body := s.Log("gate", "m"), make([]byte, 64<<10)
+	f.fill()
+	for range 20 {
+		if _, err = log.Append(t.Context(), []byte("{}"), body); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, bus.ErrSpoolRefused) {
+		t.Errorf("with a full disk: %v", err)
+	}
+	if err := os.Remove(f.ballast); err != nil {
+		t.Fatal(err)
+	}
+	p.kill()
+	spawn(t, store)
+	patient(t, "stored again", func() bool { f.write(); return !f.w.Degraded() })
+	all := stored(t, b, "gate")
+	if lacking := int(f.next) - len(all); lacking == 0 || lacking > f.unstored || all[len(all)-1] != f.next-1 {
+		t.Errorf("%d are not stored, %d were said to be so; the last is %d of %d", lacking, f.unstored, all[len(all)-1], f.next)
+	}
+	eventually(t, "a spool that works again", func() bool { _, err := log.Append(t.Context(), []byte("{}"), body); return err == nil })
 }

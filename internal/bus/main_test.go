@@ -69,7 +69,7 @@ func serve(store string) error {
 		port = server.RANDOM_PORT
 	}
 	s, err := server.NewServer(&server.Options{
-		ServerName: "external", Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: store, NoSigs: true, NoLog: true,
+		ServerName: "external", Host: "127.0.0.1", Port: port, JetStream: true, JetStreamMaxStore: 1 << 40, StoreDir: store, NoSigs: true, NoLog: true,
 	})
 	if err != nil {
 		return err
