@@ -53,7 +53,8 @@ test: setup
 soak:
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run 'Cluster|HubKilled' ./internal/bus
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window|Away' ./internal/stagetest
-	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run AllCameras ./pipeline
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'AllCameras|CamerasComeAndGo' ./pipeline
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run SwapsLeaveNothing ./pipeline
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 

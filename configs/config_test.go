@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vedette-io/vedette/configs"
+	"github.com/vedette-io/vedette/internal/strictyaml"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -261,5 +262,39 @@ func TestHub(t *testing.T) {
 	}
 	if c.Bus.Leafs != "0.0.0.0:7422" || c.Bus.Hub.Domain != "plant" {
 		t.Errorf("%+v", c.Bus)
+	}
+}
+
+// A configuration for another environment is checked but for what depends on
+// variables that are not set here.
+func TestElsewhere(t *testing.T) {
+	const text = `site: here
+models: [{name: m, workers: "${WORKERS}"}]
+cameras:
+  - {id: a, source: "rtsp://u:${PASSWORD}@h/x"}
+  - {id: b, source: "${BAD}", fps: 3}
+`
+	opts := configs.Options{
+		Elsewhere: true,
+		Env:       func(name string) (string, bool) { return "bad", name == "BAD" },
+		Source: func(s string) error {
+			if s == "bad" {
+				return errors.New("no such source")
+			}
+			return nil
+		},
+	}
+	_, err := configs.Parse("f", []byte(text), opts)
+	var all strictyaml.Problems
+	if !errors.As(err, &all) || len(all) != 2 || all[0].Path != "cameras[1].source" || all[1].Path != "cameras[1].fps" {
+		t.Errorf("got %v", err)
+	}
+	good := strings.NewReplacer("${BAD}", "${OTHER}", ", fps: 3", "").Replace(text)
+	if c, err := configs.Parse("f", []byte(good), opts); err != nil || len(c.Cameras) != 2 {
+		t.Errorf("%+v, %v", c.Cameras, err)
+	}
+	opts.Elsewhere = false
+	if _, err := configs.Parse("f", []byte(good), opts); !errors.As(err, &all) || len(all) != 3 {
+		t.Errorf("for this environment: %v", err)
 	}
 }

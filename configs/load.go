@@ -63,6 +63,9 @@ func (c *Camera) SetDefaults() {
 type Options struct {
 	// Env looks up an environment variable; nil means [os.LookupEnv].
 	Env func(name string) (string, bool)
+	// Elsewhere says that the configuration is for another environment: values with
+	// a variable that this one does not have are not looked at, and are left out.
+	Elsewhere bool
 	// Source, which may be nil, checks a camera's source. Its error must not
 	// repeat secrets.
 	Source func(source string) error
@@ -71,6 +74,8 @@ type Options struct {
 	// read of the file, also when something else is wrong with it, so that
 	// everything is reported at once.
 	Check func(c *Config, r Report)
+
+	unset map[string]bool // takes what is said of variables that are not set
 }
 
 // Report takes what [Options].Check finds. Paths are those of keys, such as
@@ -87,6 +92,13 @@ func (r Report) Failed(path string) bool { return r.v.failed(path) }
 // Has reports whether the file gives the key at path a value.
 func (r Report) Has(path string) bool { return r.v.doc.Has(path) }
 
+// Raw is the text of the value at path as the file has it, before expansion; empty
+// if it has none.
+func (r Report) Raw(path string) string {
+	raw, _ := r.v.doc.Raw(path)
+	return raw
+}
+
 // Got is " (got …)" with the value as the file writes it, which shows nothing
 // that came from the environment; empty if the file has none.
 func (r Report) Got(path string) string { return r.v.got(path) }
@@ -95,17 +107,39 @@ func (r Report) Got(path string) string { return r.v.got(path) }
 // is wrong with it, one a line, and shows no value that came from the
 // environment.
 func Load(path string, opts Options) (Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := Read(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %w", err)
+		return Config{}, err
 	}
 	return Parse(path, data, opts)
 }
 
+// Read reads a configuration file and does not look at what it says.
+func Read(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return data, nil
+}
+
 // Parse is [Load] for a file's content; file is the name to use in errors.
 func Parse(file string, data []byte, opts Options) (Config, error) {
+	unset := map[string]bool{}
+	if opts.Elsewhere {
+		opts.unset = unset
+	}
 	c, doc := parse(file, data, opts)
-	if err := doc.Err(); err != nil {
+	err := doc.Err()
+	var all strictyaml.Problems
+	if errors.As(err, &all) {
+		all = slices.DeleteFunc(all, func(p strictyaml.Problem) bool { return unset[p.Text] })
+		if len(all) == 0 {
+			return c, nil
+		}
+		err = all
+	}
+	if err != nil {
 		return Config{}, err
 	}
 	return c, nil
@@ -115,9 +149,9 @@ func Parse(file string, data []byte, opts Options) (Config, error) {
 // such as a camera's password that this environment does not have, does not
 // matter to who only wants to reach the bus.
 func LoadBus(path string) (Bus, error) {
-	data, err := os.ReadFile(path)
+	data, err := Read(path)
 	if err != nil {
-		return Bus{}, fmt.Errorf("read configuration: %w", err)
+		return Bus{}, err
 	}
 	c, doc := parse(path, data, Options{})
 	var all, ours strictyaml.Problems
@@ -140,7 +174,13 @@ func parse(file string, data []byte, opts Options) (Config, *strictyaml.Doc) {
 		opts.Env = os.LookupEnv
 	}
 	c := Default()
-	doc := strictyaml.Decode(file, data, &c, func(s string) (string, error) { return expand(s, opts.Env) })
+	doc := strictyaml.Decode(file, data, &c, func(s string) (string, error) {
+		text, err := expand(s, opts.Env)
+		if opts.unset != nil && errors.Is(err, errUnset) {
+			opts.unset[err.Error()] = true
+		}
+		return text, err
+	})
 	if !doc.Broken() {
 		v := validator{doc: doc, opts: opts, shown: map[string]string{}}
 		v.config(&c)
@@ -155,6 +195,14 @@ func parse(file string, data []byte, opts Options) (Config, *strictyaml.Doc) {
 var variable = regexp.MustCompile(`\$?\$\{[^}]*\}?`)
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// errUnset says that a variable is not set; unsetError says which.
+var errUnset = errors.New("a variable is not set")
+
+type unsetError string
+
+func (e unsetError) Error() string      { return string(e) }
+func (unsetError) Is(target error) bool { return target == errUnset }
 
 // expand replaces ${NAME} by the environment's variables. The values are not
 // looked at again, so they may hold ${.
@@ -180,9 +228,9 @@ func expand(s string, env func(string) (string, bool)) (string, error) {
 	case garbled:
 		return "", errors.New("${ must be followed by the name of an environment variable and }; write $${ for a plain ${")
 	case len(unset) == 1:
-		return "", fmt.Errorf("the environment variable %s is not set", unset[0])
+		return "", unsetError("the environment variable " + unset[0] + " is not set")
 	case len(unset) > 1:
-		return "", fmt.Errorf("the environment variables %s are not set", strings.Join(unset, ", "))
+		return "", unsetError("the environment variables " + strings.Join(unset, ", ") + " are not set")
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,14 +49,25 @@ type Gatherer func(sizes []int, maxWait time.Duration, in <-chan *Job, busy func
 // Gather returns the next batch, good until the next call, or ctx's error.
 type Gather func(ctx context.Context) (Batch, error)
 
+// errOther says that a request is for another model, or another edition of this
+// one. That is nobody's fault: it was on its way while one took the place of the
+// other, and is for whoever has that one.
+var errOther = errors.New("the tensor is for another model")
+
+// Answers reports whether the pool is who a request is meant for: it has the
+// file, and the manifest unless the request leaves that open.
+func (p *Pool) Answers(req *tensor.Request) bool {
+	return req.SHA256 == p.cfg.SHA256 && (req.Edition == "" || req.Edition == p.cfg.Edition)
+}
+
 // check reads a request, or says what is wrong with it.
 func (p *Pool) check(in Incoming) (*Job, error) {
 	req, err := tensor.ParseRequest(in.Header)
 	if err != nil {
 		return nil, err
 	}
-	if sum := p.cfg.SHA256; req.SHA256 != sum {
-		return nil, fmt.Errorf("tensor is for model %.12s…, this worker has %.12s…", req.SHA256, sum)
+	if !p.Answers(req) {
+		return nil, fmt.Errorf("%w: %.12s…, edition %s; this worker has %.12s…, edition %s", errOther, req.SHA256, req.Edition, p.cfg.SHA256, p.cfg.Edition)
 	}
 	if len(in.Body) != p.size {
 		return nil, fmt.Errorf("tensor of %d bytes, model %s takes %d", len(in.Body), p.ref.Name, p.size)

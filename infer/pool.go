@@ -21,6 +21,7 @@ const DefaultTimeout = 30 * time.Second
 type WorkerConfig struct {
 	Manifest models.Manifest
 	SHA256   string
+	Edition  string // see [models.Model]
 	// Workers is how many runs are made at once.
 	Workers int
 	// Threads of one run, as the model was loaded with; 0: 1.
@@ -207,7 +208,11 @@ func (p *Pool) Handle(in Incoming) {
 	p.open.Add(1)
 	job, err := p.check(in)
 	if err != nil {
-		p.answer(in, tensor.Answer{Status: vedette.StatusFailed, Reason: err.Error()})
+		a := tensor.Answer{Status: vedette.StatusFailed, Reason: err.Error()}
+		if errors.Is(err, errOther) {
+			a = tensor.Answer{Again: true, Reason: err.Error()}
+		}
+		p.answer(in, a)
 		return
 	}
 	p.mu.RLock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // Camera captures one source. See the package comment.
@@ -34,7 +35,7 @@ type Camera struct {
 	// When the last planned restarts for want of memory and of processors were.
 	plannedMemory, plannedCPU time.Time
 
-	launcher *launcher
+	launcher *proc.Launcher
 	lower    func(*session) error
 	waiting  *session       // a process without a job, while the camera is away
 	leaving  sync.WaitGroup // processes that are being ended beside
@@ -99,11 +100,11 @@ func (c *Camera) Run(ctx context.Context) error {
 func (c *Camera) Close() error { return c.rings.closeAll() }
 
 func (c *Camera) run(ctx context.Context) error {
-	c.launcher = newLauncher()
+	c.launcher = proc.NewLauncher()
 	err := c.supervise(ctx)
 	c.dismiss()
 	c.leaving.Wait()
-	c.launcher.close()
+	c.launcher.Close()
 	if ctx.Err() == nil {
 		reason := "eof"
 		if err != nil {

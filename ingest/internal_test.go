@@ -128,20 +128,6 @@ func TestPacer(t *testing.T) {
 	})
 }
 
-func TestBackoff(t *testing.T) {
-	b := backoff{min: 100 * time.Millisecond, max: time.Second}
-	for _, want := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
-		want *= time.Millisecond
-		if got := b.next(); got < want/2 || got > want {
-			t.Errorf("pause %v, want %v to %v", got, want/2, want)
-		}
-	}
-	b.reset()
-	if got := b.next(); got > 100*time.Millisecond {
-		t.Errorf("pause %v after a reset", got)
-	}
-}
-
 // The examples of RFC 7616 (3.9.1) and RFC 2069.
 func TestDigest(t *testing.T) {
 	for _, tc := range []struct {

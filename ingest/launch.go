@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -17,34 +16,6 @@ func selfCommand() *exec.Cmd {
 	cmd.Args[0] = "vedette-capture"
 	return cmd
 }
-
-// launcher starts processes, all from one thread: the kernel kills a child when
-// the thread that started it ends (Pdeathsig), however it ends, and Go gives no
-// thread to a goroutine for good but by locking it. Its end kills what it has
-// started.
-type launcher struct {
-	cmds chan *exec.Cmd
-	errs chan error
-}
-
-func newLauncher() *launcher {
-	l := &launcher{cmds: make(chan *exec.Cmd), errs: make(chan error)}
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with its goroutine
-		for cmd := range l.cmds {
-			l.errs <- cmd.Start()
-		}
-	}()
-	return l
-}
-
-// start is called by one goroutine at a time.
-func (l *launcher) start(cmd *exec.Cmd) error {
-	l.cmds <- cmd
-	return <-l.errs
-}
-
-func (l *launcher) close() { close(l.cmds) }
 
 // newSession starts a child, perhaps one that is to take over from another, or
 // takes the one that waits.
@@ -133,7 +104,7 @@ func (s *session) start() (err error) {
 		return err
 	}
 	s.cmd.Stdin, s.cmd.Stderr, s.cmd.ExtraFiles = inR, errW, []*os.File{evW}
-	if err := s.c.launcher.start(s.cmd); err != nil {
+	if err := s.c.launcher.Start(s.cmd); err != nil {
 		return err
 	}
 	files = []*os.File{inR, evW, errW} // the child's ends

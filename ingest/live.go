@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/vedette-io/vedette/internal/backoff"
 )
 
 // runLive keeps a live source connected.
 func (c *Camera) runLive(ctx context.Context) error {
-	retry := backoff{min: c.cfg.MinBackoff, max: c.cfg.MaxBackoff}
+	retry := backoff.Backoff{Min: c.cfg.MinBackoff, Max: c.cfg.MaxBackoff}
 	attempts, asked := 0, false
 	for {
 		c.setState(ctx, Connecting, c.state.Reason, nil)
@@ -40,7 +42,7 @@ func (c *Camera) runLive(ctx context.Context) error {
 			attempts = 0
 		}
 		if out.uptime >= goodRun {
-			retry.reset()
+			retry.Reset()
 		}
 		limited = limited && !c.everOnline
 		// A wrong password does not become right, and cameras lock accounts.
@@ -52,7 +54,7 @@ func (c *Camera) runLive(ctx context.Context) error {
 		c.log.Info("camera is offline", "reason", cause(out.err), "attempt", attempts)
 		var err error
 		if limited {
-			asked, err = false, c.sleep(ctx, retry.next()) // the next probe is the next attempt
+			asked, err = false, c.sleep(ctx, retry.Next()) // the next probe is the next attempt
 		} else {
 			asked, err = c.await(ctx, &retry, out.err, began)
 		}
@@ -79,11 +81,11 @@ const (
 // growing pause while the camera answers, and as soon as it answers again when
 // it did not, however long that takes. asked says that it was asked and would
 // serve its stream.
-func (c *Camera) await(ctx context.Context, retry *backoff, why error, began time.Time) (asked bool, err error) {
+func (c *Camera) await(ctx context.Context, retry *backoff.Backoff, why error, began time.Time) (asked bool, err error) {
 	if !isAway(why) && !errors.Is(why, ErrAuth) {
-		pause := retry.next()
+		pause := retry.Next()
 		if errors.Is(why, ErrNoFrames) {
-			pause = min(pause, max(jitter(minPause), jitter(quietEvery)-c.now().Sub(began)))
+			pause = min(pause, max(backoff.Jitter(minPause), backoff.Jitter(quietEvery)-c.now().Sub(began)))
 		}
 		return false, c.sleep(ctx, pause)
 	}
@@ -91,9 +93,9 @@ func (c *Camera) await(ctx context.Context, retry *backoff, why error, began tim
 	defer slow.stop()
 	began = c.now()
 	for n := 1; ; n++ {
-		pause := jitter(authPause) // cameras lock accounts after a few wrong tries
+		pause := backoff.Jitter(authPause) // cameras lock accounts after a few wrong tries
 		if isAway(why) {
-			pause = max(minPause, jitter(probeEvery)-c.now().Sub(began))
+			pause = max(minPause, backoff.Jitter(probeEvery)-c.now().Sub(began))
 		}
 		if err := c.sleep(ctx, pause); err != nil {
 			return false, err
@@ -108,7 +110,7 @@ func (c *Camera) await(ctx context.Context, retry *backoff, why error, began tim
 			return false, ctx.Err()
 		}
 		if err == nil || slow.answered() {
-			retry.reset()
+			retry.Reset()
 			return true, nil
 		}
 		if cause(err) != c.state.Reason {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vedette-io/vedette/internal/backoff"
+	"github.com/vedette-io/vedette/internal/proc"
 	"github.com/vedette-io/vedette/internal/testcam"
 	"github.com/vedette-io/vedette/internal/testcam/camtest"
 )
@@ -110,11 +112,11 @@ func TestSlowAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.launcher = newLauncher()
-	defer c.launcher.close()
+	c.launcher = proc.NewLauncher()
+	defer c.launcher.Close()
 	defer c.dismiss()
 	began := time.Now()
-	asked, err := c.await(t.Context(), &backoff{}, src.fail(ErrUnreachable, ""), began)
+	asked, err := c.await(t.Context(), &backoff.Backoff{}, src.fail(ErrUnreachable, ""), began)
 	if err != nil || !asked {
 		t.Fatal(asked, err)
 	}

@@ -79,7 +79,7 @@ func (p *Pipeline) follow() error {
 // leave tells the owners to send nothing more, and waits until what is here
 // was answered, or ctx ends.
 func (p *Pipeline) leave(ctx context.Context) {
-	if len(p.served) == 0 || p.roster == nil || !p.roster.others() {
+	if len(p.services()) == 0 || p.roster == nil || !p.roster.others() {
 		return
 	}
 	p.leaving.Store(true)
@@ -91,10 +91,8 @@ func (p *Pipeline) leave(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for _, s := range p.served {
-			if !s.Pool.Idle() {
-				idle = 0
-			}
+		if !p.idle() {
+			idle = 0
 		}
 	}
 }

@@ -146,9 +146,12 @@ func (p *Pipeline) slots(c Camera) int {
 		return ring.MaxSlots // as many as its memory has room for
 	}
 	inferred := 0
-	for _, m := range p.cfg.Models {
+	p.mu.Lock()
+	models := p.cfg.Models
+	p.mu.Unlock()
+	for _, m := range models {
 		device := m.Device
-		if s := p.served[m.name()]; s != nil {
+		if s := p.service(m.name()).current(); s != nil {
 			device = s.Pool.Ref().Device
 		}
 		inferred = max(inferred, m.atOnce(device))

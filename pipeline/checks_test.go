@@ -1,11 +1,9 @@
 package pipeline_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -121,21 +119,4 @@ func checkNumbers(t *testing.T, out []*vedette.Detection) map[string]int64 {
 		base[d.Epoch] = off
 	}
 	return base
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

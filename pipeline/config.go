@@ -72,6 +72,8 @@ type Model struct {
 	Threads int
 	Timeout time.Duration // of one run; 0: the default
 	Care    infer.Care    // for a model that fails; 0: the defaults
+
+	fetched bool // Loaded came from the bus, and so do others
 }
 
 // name of the model.

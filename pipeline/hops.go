@@ -26,15 +26,16 @@ type workers struct {
 	self, host string
 	memory     *tensorMemory
 	encode     *tensorEncoder // nil: pictures go to other hosts as they are
-	timeout    time.Duration
+	timeout    func() time.Duration
 }
 
 // Request asks the instance that the roster picks. If that one dies meanwhile,
 // it is as if nobody had been there.
 func (w *workers) Request(ctx context.Context, model string, req *tensor.Request, body []byte, done func(*tensor.Answer, error)) {
-	id, m, free := w.roster.pick(model, req.SHA256)
+	edition := serving{model, req.SHA256, req.Edition}
+	id, m, free := w.roster.pick(edition)
 	if m == nil {
-		if why := w.roster.out(model, req.SHA256); why != "" {
+		if why := w.roster.out(edition); why != "" {
 			done(nil, fmt.Errorf("%w: %s: %s", preprocess.ErrModelOut, model, why))
 			return
 		}
@@ -42,7 +43,7 @@ func (w *workers) Request(ctx context.Context, model string, req *tensor.Request
 		return
 	}
 	go func() { // credits bound how many there are
-		ctx, cancel := context.WithTimeout(ctx, w.timeout)
+		ctx, cancel := context.WithTimeout(ctx, w.timeout())
 		defer cancel()
 		defer context.AfterFunc(m.ctx, cancel)()
 		a, err := w.ask(ctx, w.bus.Subjects().Tensor(model, id), id, m, req, body)

@@ -23,24 +23,8 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 		return err
 	}
 	p.writer = p.bus.NewDetectionWriter()
-	var owned []preprocess.ModelConfig
-	sums := map[string]string{}
-	for name, m := range p.models {
-		ref := vedette.ModelRef{Name: name, SHA256: m.Loaded.Report.SHA256, Task: string(m.Loaded.Manifest.Task)}
-		if s := p.served[name]; s != nil {
-			ref = s.Pool.Ref() // so that also a frame that no worker saw names the engine
-		}
-		in := m.Loaded.Manifest.Input
-		owned = append(owned, preprocess.ModelConfig{Ref: ref, Input: in})
-		if !p.runs.Infer { // the workers are other processes, most likely of this host
-			if err := p.memory.reserve(in.Width * in.Height * in.Channels()); err != nil {
-				return fmt.Errorf("model %s: %w", name, err)
-			}
-		}
-		sums[name] = ref.SHA256
-	}
 	var err error
-	p.owner, err = preprocess.NewOwner(owned, preprocess.OwnerDeps{
+	p.owner, err = preprocess.NewOwner(nil, preprocess.OwnerDeps{
 		Log: p.deps.Log, Site: p.cfg.Site, Writer: timedWriter{p.writer, p.deps.Metrics},
 		Pictures: func() preprocess.Pictures { return new(ring.Reader) },
 		Workers:  p.newWorkers(),
@@ -49,7 +33,12 @@ func (p *Pipeline) becomeOwner(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.roster.use(sums, p.owner.SetCredits)
+	p.roster.own(p.owner.SetCredits)
+	for _, m := range p.models {
+		if err := p.want(m); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -62,13 +51,8 @@ func (p *Pipeline) ownCamera(ctx context.Context, c Camera) error {
 			return fmt.Errorf("camera %s: %w", cfg.ID, err)
 		}
 	}
-	detect := cfg.Detect
-	cfg.Detect, cfg.Resume = nil, map[string]preprocess.Place{}
-	for _, d := range detect {
-		if m, ok := p.models[d.Model]; ok && d.MinScore == 0 {
-			d.MinScore = baseScore(m.Loaded.Manifest)
-		}
-		cfg.Detect = append(cfg.Detect, d)
+	cfg.Resume = map[string]preprocess.Place{}
+	for _, d := range cfg.Detect {
 		last, err := p.bus.LastDetection(ctx, cfg.ID, d.Model)
 		if err != nil {
 			return fmt.Errorf("camera %s: %w", cfg.ID, err)
@@ -118,6 +102,8 @@ func (p *Pipeline) deliver(f *vedette.Frame, release func()) {
 // time-out, for a request that waits behind another one.
 func (p *Pipeline) requestTimeout() time.Duration {
 	most := infer.DefaultTimeout
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, m := range p.cfg.Models {
 		most = max(most, m.Timeout)
 	}
@@ -126,7 +112,7 @@ func (p *Pipeline) requestTimeout() time.Duration {
 
 // newWorkers is how the owner reaches those who run models.
 func (p *Pipeline) newWorkers() *workers {
-	w := &workers{bus: p.bus, roster: p.roster, self: p.instance, host: p.cfg.Host, memory: p.memory, timeout: p.requestTimeout()}
+	w := &workers{bus: p.bus, roster: p.roster, self: p.instance, host: p.cfg.Host, memory: p.memory, timeout: p.requestTimeout}
 	if q := p.cfg.JPEG; q > 0 {
 		w.encode = &tensorEncoder{quality: q, log: p.deps.Log, inputs: p.inputOf}
 	}
@@ -135,6 +121,8 @@ func (p *Pipeline) newWorkers() *workers {
 
 // inputOf is what a model takes, by its SHA-256.
 func (p *Pipeline) inputOf(sha256 string) (models.Input, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, m := range p.models {
 		if m.Loaded != nil && m.Loaded.Report.SHA256 == sha256 {
 			return m.Loaded.Manifest.Input, true

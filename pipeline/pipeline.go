@@ -3,9 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,11 +46,8 @@ type Pipeline struct {
 	runs     Stages // with "all of them" spelled out
 	bus      *bus.Bus
 	roster   *roster
-	claims   *claims // nil: nobody else reaches the bus
-	models   map[string]Model
-	served   map[string]*Served
-	engines  map[string]infer.Engine // by the name they were asked for
-	shares   *infer.Shares           // of the devices, among the models
+	claims   *claims       // nil: nobody else reaches the bus
+	shares   *infer.Shares // of the devices, among the models
 	owner    *preprocess.Owner
 	writer   *bus.DetectionWriter
 	memory   *tensorMemory             // in which an owner leaves tensors
@@ -62,15 +57,30 @@ type Pipeline struct {
 
 	asked   chan struct{}      // somebody wants to know who is there
 	keepers sync.WaitGroup     // what goes on until Close: announcements, leases
+	keeping context.Context    // theirs
 	silence context.CancelFunc // ends them
 	leaving atomic.Bool
 	// spoolHigh says that the spool is nearly full.
 	spoolHigh atomic.Bool
 	born      bool
 
-	reconfiguring sync.Mutex // held while cameras are added and removed
+	enginesMu sync.Mutex
+	engines   map[string]infer.Engine // by the name they were asked for
 
-	mu         sync.Mutex // guards what follows and cfg.Cameras
+	changing      sync.Mutex // held while models are loaded and changed
+	reconfiguring sync.Mutex // held while cameras are added and removed
+	promoting     sync.Mutex // held while wishes are looked at
+	following     atomic.Bool
+
+	mu         sync.Mutex              // guards what follows, cfg.Cameras and cfg.Models
+	models     map[string]Model        // those of the configuration
+	served     map[string]*service     // by model
+	loading    map[string]*ModelStatus // what is about to be served, by model
+	wishes     map[string]*wish        // by model
+	outdated   map[serving]time.Time   // since when nobody was seen to use an edition that was replaced
+	draining   map[string]int          // models that were dismissed and are not closed yet
+	abandoned  map[string]bool         // models that were removed and have metrics still
+	tried      map[serving]time.Time   // when an edition that owners use was last loaded
 	states     map[string]ingest.State
 	running    map[string]*running     // by camera
 	listening  map[string]func() error // by camera, ends the subscription to its frames
@@ -86,15 +96,8 @@ type Pipeline struct {
 // workers, and the owner. Nothing is captured before [Pipeline.Run]. On an
 // error everything is down again.
 func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
-	if cfg.Host == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			name = "localhost"
-		}
-		cfg.Host = vedette.Slug(name)
-	}
-	if err := vedette.CheckID(cfg.Host); err != nil {
-		return nil, fmt.Errorf("host: %w", err)
+	if err := cfg.setHost(); err != nil {
+		return nil, err
 	}
 	if deps.Metrics == nil {
 		deps.Metrics = obs.New("")
@@ -106,12 +109,14 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 	cv.SetThreads(1)
 	p := &Pipeline{
 		cfg: cfg, deps: deps, instance: newInstance(cfg.Host), runs: cfg.Stages, asked: make(chan struct{}, 1),
-		models: map[string]Model{}, served: map[string]*Served{}, engines: map[string]infer.Engine{}, shares: infer.NewShares(cores()), states: map[string]ingest.State{}, began: time.Now(),
+		models: map[string]Model{}, served: map[string]*service{}, loading: map[string]*ModelStatus{}, wishes: map[string]*wish{}, outdated: map[serving]time.Time{}, tried: map[serving]time.Time{}, abandoned: map[string]bool{}, draining: map[string]int{},
+		engines: map[string]infer.Engine{}, shares: infer.NewShares(cores()), states: map[string]ingest.State{}, began: time.Now(),
 		running: map[string]*running{}, listening: map[string]func() error{}, ended: make(chan struct{}), open: 1, // Run itself
 	}
 	if cfg.Stages.all() {
 		p.runs = Stages{Ingest: true, Preprocess: true, Infer: true}
 	}
+	p.keeping, p.silence = context.WithCancel(context.Background())
 	p.roster = newRoster(p.instance, deps.Log)
 	p.memory, p.tensors = newTensorMemory(deps.Log), newTensorReader()
 	if cfg.Bus.URL != "" || cfg.Bus.Listen != "" {
@@ -146,8 +151,12 @@ func (p *Pipeline) start(ctx context.Context) error {
 	}
 	if p.runs.Infer {
 		for _, m := range p.cfg.Models {
-			if err := p.serve(ctx, p.models[m.name()]); err != nil {
+			one, err := p.load(ctx, p.models[m.name()], p.cfg.Cameras)
+			if err != nil {
 				return err
+			}
+			if err := p.install(one); err != nil {
+				return errors.Join(err, one.Close())
 			}
 		}
 	}
@@ -156,11 +165,10 @@ func (p *Pipeline) start(ctx context.Context) error {
 			return err
 		}
 	}
-	keeping, silence := context.WithCancel(context.Background())
-	p.silence = silence
 	p.born = true
 	p.say(Birth)
-	p.keepers.Go(func() { p.announce(keeping) }) // from now on it answers who asks for it
+	p.keepers.Go(func() { p.announce(p.keeping) }) // from now on it answers who asks for it
+	p.keepers.Go(func() { p.tend(p.keeping) })
 	if err := p.claim(ctx); err != nil {
 		return err
 	}
@@ -178,7 +186,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 		}
 	}
 	if p.claims != nil {
-		p.keepers.Go(func() { p.keepClaims(keeping) })
+		p.keepers.Go(func() { p.keepClaims(p.keeping) })
 	}
 	if err := p.discover(); err != nil {
 		return err
@@ -217,10 +225,8 @@ func (p *Pipeline) Close() error {
 		errs = append(errs, p.owner.Close(ctx))
 	}
 	p.leave(ctx)
-	if p.silence != nil {
-		p.silence()
-		p.keepers.Wait()
-	}
+	p.silence()
+	p.keepers.Wait()
 	p.claims.close(ctx)
 	if p.born {
 		p.born = false
@@ -233,9 +239,7 @@ func (p *Pipeline) Close() error {
 	for id := range p.listening {
 		errs = append(errs, p.stopListening(id))
 	}
-	for _, s := range p.served {
-		errs = append(errs, s.Close())
-	}
+	errs = append(errs, p.closeServed())
 	errs = append(errs, p.memory.close(), p.tensors.close())
 	p.roster.close()
 	if p.writer != nil {

@@ -1,9 +1,14 @@
+//go:build !cv
+
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +19,7 @@ import (
 	"github.com/vedette-io/vedette/client"
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/obs"
 	"github.com/vedette-io/vedette/internal/testcam/drawn"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
@@ -69,6 +75,18 @@ type instance struct {
 	log  *syncBuffer
 	stop func() // idempotent: as a signal does it
 	gone bool   // it was lost
+
+	metrics *obs.Metrics
+}
+
+// page is what the instance has on /metrics.
+func (i *instance) page(t *testing.T) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	obs.Register(mux, i.metrics, nil, slog.New(slog.DiscardHandler))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
 }
 
 // lose cuts every connection, as if the process were killed.
@@ -121,9 +139,9 @@ func (p *plant) startOnly(cfg pipeline.Config) *pipeline.Pipeline {
 // try starts an instance, and runs it until the test ends or it is stopped.
 func (p *plant) try(cfg pipeline.Config) (*instance, error) {
 	p.t.Helper()
-	i := &instance{t: p.t, log: new(syncBuffer)}
+	i := &instance{t: p.t, log: new(syncBuffer), metrics: obs.New("test")}
 	var err error
-	i.Pipeline, err = pipeline.Start(p.t.Context(), cfg, pipeline.Deps{Log: slog.New(slog.NewTextHandler(i.log, nil))})
+	i.Pipeline, err = pipeline.Start(p.t.Context(), cfg, pipeline.Deps{Log: slog.New(slog.NewTextHandler(i.log, nil)), Metrics: i.metrics})
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +206,38 @@ func (p *plant) film(c *drawn.Camera, n int, period time.Duration) (wait func())
 		case <-time.After(time.Minute):
 			p.t.Fatal("not every frame is answered")
 		}
+	}
+}
+
+// filmUntil sends frames beside the test until end is called, which says how many
+// they were when the last one is answered. It pauses while the camera's owner is
+// far behind: what waits in a spool is for the edition it was made for, so that a
+// slow machine would see each change late.
+func (p *plant) filmUntil(c *drawn.Camera, owner *instance, camera string, period time.Duration) (end func() (frames int)) {
+	ctx, cancel := context.WithCancel(p.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			for owner.counts(camera).InFlight > 30 && ctx.Err() == nil {
+				time.Sleep(period)
+			}
+			_ = c.Run(ctx, 10, period) // until the end
+		}
+	}()
+	p.t.Cleanup(func() { cancel(); <-done }) // before the camera is closed
+	return func() int {
+		p.t.Helper()
+		cancel()
+		<-done
+		answered := make(chan struct{})
+		go func() { c.Wait(); close(answered) }()
+		select {
+		case <-answered:
+		case <-time.After(time.Minute):
+			p.t.Fatal("not every frame is answered")
+		}
+		return int(c.Sent())
 	}
 }
 
@@ -263,15 +313,37 @@ func (p *plant) await(what string, ok func() bool) {
 // result is stored a moment before its frame leaves the account.
 func (i *instance) account(camera string) (a preprocess.Counts) {
 	for range 500 {
-		for _, c := range i.Status().Cameras {
-			if c.ID == camera {
-				a = c.Accounts[reader().Loaded.Manifest.Name]
-			}
-		}
-		if a.InFlight == 0 {
+		if a = i.counts(camera); a.InFlight == 0 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	return a
+}
+
+// counts is the account of a camera at this moment.
+func (i *instance) counts(camera string) (a preprocess.Counts) {
+	for _, c := range i.Status().Cameras {
+		if c.ID == camera {
+			a = c.Accounts[reader().Loaded.Manifest.Name]
+		}
+	}
+	return a
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 )
 
 // Changes are the cameras that [Pipeline.Reconfigure] added, removed, and
-// started anew because something about them changed.
+// started anew because something about them changed, and what it did to models.
 type Changes struct {
-	Added   []string `json:"added"`
-	Removed []string `json:"removed"`
-	Changed []string `json:"changed"`
+	Added   []string      `json:"added"`
+	Removed []string      `json:"removed"`
+	Changed []string      `json:"changed"`
+	Models  []ModelChange `json:"models,omitempty"`
 }
 
 // ErrRestart is wrapped when a change needs a restart.
@@ -21,21 +23,54 @@ var ErrRestart = errors.New("this change needs a restart")
 
 var errNotRunning = errors.New("the pipeline is not running")
 
-// Reconfigure makes the cameras those of cfg, while others go on undisturbed.
-// Nothing changes if anything is wrong with it. Models and the bus cannot be
-// changed: that is an [ErrRestart]. Calls wait for each other. When ctx ends, what
-// a removed camera has under way is given up.
+// Times of a reconfiguration.
+const (
+	// giveUpTime is how long the last results of a removed camera are waited for.
+	giveUpTime = 10 * time.Second
+	// wishPatience is how long it is waited for that somebody serves a changed
+	// model; the change goes on behind that.
+	wishPatience = 5 * time.Second
+)
+
+// Reconfigure makes cameras and models those of cfg, while others go on
+// undisturbed. Everything that it needs is checked, loaded and warmed first:
+// nothing changes if anything is wrong with it. A model that is replaced goes on
+// until frames are inferred with the other one, for each owner in turn, and its
+// requests are answered. The bus cannot be changed: that is an [ErrRestart].
+// Calls wait for each other. When ctx ends, what is being loaded, and what a
+// removed camera has under way, is given up.
 func (p *Pipeline) Reconfigure(ctx context.Context, cfg Config) (Changes, error) {
-	p.reconfiguring.Lock()
-	defer p.reconfiguring.Unlock()
+	p.changing.Lock()
+	defer p.changing.Unlock()
 	if err := p.checkChange(cfg); err != nil {
 		return Changes{}, err
 	}
-	var out Changes
+	s, err := p.prepare(ctx, cfg)
+	if err != nil {
+		return Changes{}, err
+	}
+	out, err := p.apply(ctx, cfg, s)
+	if errors.Is(err, errNotRunning) {
+		return out, errors.Join(err, s.close())
+	}
+	waiting, cancel := context.WithTimeout(ctx, wishPatience)
+	defer cancel()
+	p.awaitWishes(waiting)
+	for i := range out.Models {
+		out.Models[i].Waits = slices.Contains(p.wishing(), out.Models[i].Name)
+	}
+	return out, err
+}
+
+// apply makes the change, of which everything is prepared.
+func (p *Pipeline) apply(ctx context.Context, cfg Config, s *swap) (out Changes, err error) {
+	p.reconfiguring.Lock()
+	defer p.reconfiguring.Unlock()
 	if !p.enter() {
 		return out, errNotRunning
 	}
 	defer p.leaveRun(nil)
+	out.Models = s.changes
 	p.mu.Lock()
 	before := p.cfg.Cameras
 	p.mu.Unlock()
@@ -55,12 +90,17 @@ func (p *Pipeline) Reconfigure(ctx context.Context, cfg Config) (Changes, error)
 		}
 	}
 	var errs []error
+	within, cancel := context.WithTimeout(ctx, giveUpTime)
+	defer cancel()
 	for _, c := range stop {
-		errs = append(errs, p.removeCamera(ctx, c))
+		errs = append(errs, p.removeCamera(within, c))
 		if indexCamera(start, c.Owner.ID) < 0 {
 			p.claims.giveBack(ctx, p.keys(c.Owner.ID)...)
 		}
 	}
+	errs = append(errs, p.adopt(ctx, s, cfg))
+	p.say(Health)
+	p.promote() // so that cameras that are added need not begin with what is about to go
 	for _, c := range start {
 		id := c.Owner.ID
 		if err := p.addCamera(ctx, c); err != nil { // it costs that camera alone
@@ -69,8 +109,11 @@ func (p *Pipeline) Reconfigure(ctx context.Context, cfg Config) (Changes, error)
 			out.Added, out.Changed = slices.DeleteFunc(out.Added, is), slices.DeleteFunc(out.Changed, is)
 		}
 	}
-	for _, s := range p.served { // whoever asks may have mended what ailed a model
-		s.Pool.Retry()
+	errs = append(errs, p.abandon(s))
+	for _, svc := range p.services() { // whoever asks may have mended what ailed a model
+		for _, one := range svc.all() {
+			one.Pool.Retry()
+		}
 	}
 	p.say(Health)
 	return out, errors.Join(errs...)
@@ -87,27 +130,20 @@ func (p *Pipeline) checkChange(cfg Config) error {
 	if cfg.Bus != p.cfg.Bus || cfg.Limits != p.cfg.Limits || cfg.Site != p.cfg.Site {
 		restart("the site, the bus or a retention is another")
 	}
-	same := func(a, b Model) bool {
-		if a.Loaded == nil || b.Loaded == nil {
-			return a.Loaded == b.Loaded
+	names := map[string]bool{}
+	for _, m := range cfg.Models {
+		if names[m.name()] {
+			errs = append(errs, fmt.Errorf("model %s is named twice", m.name()))
 		}
-		return a.Loaded.Report.SHA256 == b.Loaded.Report.SHA256 && reflect.DeepEqual(a.Loaded.Manifest, b.Loaded.Manifest)
-	}
-	if !slices.EqualFunc(p.cfg.Models, cfg.Models, func(a, b Model) bool {
-		return a.name() == b.name() && a.Engine == b.Engine && a.Device == b.Device && a.Workers == b.Workers &&
-			a.Threads == b.Threads && a.Timeout == b.Timeout && a.Weight == b.Weight && a.GPUMemory == b.GPUMemory &&
-			reflect.DeepEqual(a.Batch, b.Batch) && same(a, b)
-	}) {
-		restart("the models are others")
+		names[m.name()] = true
 	}
 	for _, c := range cfg.Cameras {
 		if err := c.Ingest.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("camera %s: %w", c.Ingest.ID, err))
 		}
 		for _, d := range c.Owner.Detect {
-			s := p.served[d.Model]
-			if s != nil && d.MinScore > 0 && d.MinScore < s.least {
-				restart(fmt.Sprintf("camera %s wants scores from %v of model %s, which runs with %v", c.Ingest.ID, d.MinScore, d.Model, s.least))
+			if !names[d.Model] && p.owner != nil {
+				errs = append(errs, fmt.Errorf("camera %s: there is no model %q", c.Ingest.ID, d.Model))
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette/infer"
+	"github.com/vedette-io/vedette/models"
 )
 
 // Times of the roster.
@@ -44,7 +45,7 @@ type roster struct {
 	news    chan struct{}        // closed, and made anew, with each announcement
 	died    map[string]time.Time // who said lately that it stops
 	members map[string]*member
-	models  map[string]string // those this owner uses: SHA-256 by name
+	models  map[string]serving // those this owner uses, by name
 	shares  map[string]share
 }
 
@@ -57,14 +58,19 @@ type member struct {
 	host  string
 	apart atomic.Bool // it cannot read this process's memory, though on one host
 	gives map[serving]*ModelStatus
-	uses  map[string]bool // models whose tensors it makes, by name
-	busy  map[string]int  // requests of this owner that it has, by model
-	ctx   context.Context // ends with the member
+	uses  map[serving]string // models whose tensors it makes, or wants to: how
+	busy  map[serving]int    // requests of this owner that it has
+	ctx   context.Context    // ends with the member
 	lose  context.CancelFunc
 }
 
-// serving is a model as an instance has it.
-type serving struct{ model, sha256 string }
+// serving is an edition of a model as an instance has it.
+type serving struct{ model, sha256, edition string }
+
+// servingOf is the edition of a model.
+func servingOf(name string, m *models.Model) serving {
+	return serving{name, m.Report.SHA256, m.Edition()}
+}
 
 // credits are those that the member hands out for a model.
 func (m *member) credits(s serving) int {
@@ -74,10 +80,25 @@ func (m *member) credits(s serving) int {
 	return 0
 }
 
+// note takes what the member announces of its models.
+func (m *member) note(s *Status) {
+	m.gives, m.uses = map[serving]*ModelStatus{}, map[serving]string{}
+	for i := range s.Models {
+		model := &s.Models[i]
+		key := serving{model.Name, model.SHA256, model.Edition}
+		if m.credits(key) == 0 { // else one that leaves, and this one is in its place
+			m.gives[key] = model
+		}
+	}
+	for _, u := range s.Uses {
+		m.uses[serving{u.Name, u.SHA256, u.Edition}] = u.State
+	}
+}
+
 func newRoster(self string, log *slog.Logger) *roster {
 	return &roster{
 		self: self, log: log, now: time.Now, changed: func(string, int, int) {},
-		members: map[string]*member{}, models: map[string]string{}, shares: map[string]share{}, news: make(chan struct{}), died: map[string]time.Time{},
+		members: map[string]*member{}, models: map[string]serving{}, shares: map[string]share{}, news: make(chan struct{}), died: map[string]time.Time{},
 	}
 }
 
@@ -107,12 +128,87 @@ func (r *roster) await(ctx context.Context, instances map[string]bool, began tim
 	}
 }
 
-// use makes this process an owner of the models (SHA-256 by name).
-func (r *roster) use(models map[string]string, changed func(model string, credits, each int)) {
+// own makes this process an owner.
+func (r *roster) own(changed func(model string, credits, each int)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.models, r.changed = models, changed
+	r.changed = changed
+}
+
+// use says that this owner uses a model, in this edition and no other one.
+func (r *roster) use(s serving) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.models[s.model] = s
+	delete(r.shares, s.model) // the owner is told anew
 	r.divide()
+}
+
+// drop says that this owner uses a model no more.
+func (r *roster) drop(model string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.models, model)
+	delete(r.shares, model)
+}
+
+// used is the edition of a model that this owner uses.
+func (r *roster) used(model string) serving {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.models[model]
+}
+
+// awaits returns a channel that is closed with the next announcement.
+func (r *roster) awaits() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.news
+}
+
+// served reports whether some instance serves an edition, and whether each one
+// that serves another edition serves it, too.
+func (r *roster) served(now, before serving) (some, all bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all = true
+	for _, m := range r.members {
+		switch {
+		case m.credits(now) > 0:
+			some = true
+		case m.credits(before) > 0:
+			all = false
+		}
+	}
+	return some, all
+}
+
+// users are the instances that use an edition of a model, or are about to.
+func (r *roster) users(s serving) (instances []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, m := range r.members {
+		if _, uses := m.uses[s]; uses {
+			instances = append(instances, id)
+		}
+	}
+	slices.Sort(instances)
+	return instances
+}
+
+// wanted are the editions of a model that owners use, or are about to.
+func (r *roster) wanted(model string) []serving {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []serving
+	for _, m := range r.members {
+		for s, how := range m.uses {
+			if s.model == model && how != UseLeaving && !slices.Contains(all, s) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
 }
 
 // note takes one announcement.
@@ -128,21 +224,12 @@ func (r *roster) note(s *Status) {
 		return
 	}
 	if m == nil {
-		m = &member{host: s.Host, busy: map[string]int{}}
+		m = &member{host: s.Host, busy: map[serving]int{}}
 		m.ctx, m.lose = context.WithCancel(context.Background())
 		r.members[s.Instance] = m
 	}
 	m.seen = r.now()
-	m.gives, m.uses = map[serving]*ModelStatus{}, map[string]bool{}
-	for i := range s.Models {
-		model := &s.Models[i]
-		m.gives[serving{model.Name, model.SHA256}] = model
-	}
-	for _, c := range s.Cameras {
-		for model := range c.Accounts {
-			m.uses[model] = true
-		}
-	}
+	m.note(s)
 	r.divide()
 }
 
@@ -187,14 +274,14 @@ func (r *roster) remove(id, why string) {
 
 // divide works out what this owner may have under way. mu is held.
 func (r *roster) divide() {
-	for model, sum := range r.models {
+	for model, key := range r.models {
 		total, runs, owners := 0, 0, []string{r.self}
 		for id, m := range r.members {
-			if n := m.credits(serving{model, sum}); n > 0 {
+			if n := m.credits(key); n > 0 {
 				total += n
-				runs += m.gives[serving{model, sum}].Workers
+				runs += m.gives[key].Workers
 			}
-			if m.uses[model] && id != r.self {
+			if m.uses[key] == UseNow && id != r.self {
 				owners = append(owners, id)
 			}
 		}
@@ -214,16 +301,16 @@ func (r *roster) divide() {
 // credits left the first one behind this owner's own name, so that owners do
 // not all begin with the same one. The member is nil if nobody serves the model. done gives
 // the credit back.
-func (r *roster) pick(model, sum string) (id string, m *member, done func()) {
+func (r *roster) pick(s serving) (id string, m *member, done func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	best, behind := 0, false
 	for other, o := range r.members {
-		credits := o.credits(serving{model, sum})
+		credits := o.credits(s)
 		if credits == 0 {
 			continue
 		}
-		left, after := credits-o.busy[model], other >= r.self
+		left, after := credits-o.busy[s], other >= r.self
 		switch {
 		case m == nil, left > best:
 		case left < best, behind && !after:
@@ -236,22 +323,24 @@ func (r *roster) pick(model, sum string) (id string, m *member, done func()) {
 	if m == nil {
 		return "", nil, nil
 	}
-	m.busy[model]++
+	m.busy[s]++
 	return id, m, func() {
 		r.mu.Lock()
-		m.busy[model]--
+		if m.busy[s]--; m.busy[s] == 0 {
+			delete(m.busy, s)
+		}
 		r.mu.Unlock()
 	}
 }
 
 // out says why a model was taken out; empty: it is served, or nobody has it, or
 // it is about to come back.
-func (r *roster) out(model, sum string) string {
+func (r *roster) out(s serving) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	why := ""
 	for _, m := range r.members {
-		switch g := m.gives[serving{model, sum}]; {
+		switch g := m.gives[s]; {
 		case g == nil:
 		case g.State == string(infer.StateOut):
 			why = max(why, g.Reason) // always the same of several

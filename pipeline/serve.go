@@ -6,57 +6,76 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/internal/engine"
 	"github.com/vedette-io/vedette/internal/obs"
-	"github.com/vedette-io/vedette/internal/tensor"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
-// serve is the infer stage for one model: it answers the requests that are
-// meant for this instance.
-func (p *Pipeline) serve(ctx context.Context, m Model) error {
-	name := m.name()
-	loaded := *m.Loaded // its manifest changes
-	loaded.Manifest.Output.MinScore = p.lowestScore(loaded.Manifest)
-	m.Loaded = &loaded
+// load brings a model to work on this machine, without answering requests yet.
+// It lets everything through that one of the cameras wants. When ctx ends it is
+// not waited for: an engine may take minutes, and cannot be stopped.
+func (p *Pipeline) load(ctx context.Context, m Model, cameras []Camera) (*Served, error) {
+	type result struct {
+		one *Served
+		err error
+	}
+	made := make(chan result, 1)
+	go func() {
+		one, err := p.loadNow(ctx, m, cameras)
+		made <- result{one, err}
+	}()
+	select {
+	case r := <-made:
+		return r.one, r.err
+	case <-ctx.Done():
+	}
+	go func() {
+		if r := <-made; r.one != nil {
+			_ = r.one.Close() // nobody is left to hear of it
+		}
+	}()
+	return nil, fmt.Errorf("model %s: %w", m.name(), context.Cause(ctx))
+}
+
+func (p *Pipeline) loadNow(ctx context.Context, m Model, cameras []Camera) (*Served, error) {
+	name, edition := m.name(), m.Loaded.Edition()
 	eng, err := p.engine(m.Engine)
 	if err != nil {
-		return fmt.Errorf("model %s: %w", name, err)
+		return nil, fmt.Errorf("model %s: %w", name, err)
 	}
-	l := loader{engine: eng, model: m, log: p.deps.Log, shares: p.shares}
+	loaded := *m.Loaded // its manifest changes
+	loaded.Manifest.Output.MinScore = lowestScore(loaded.Manifest, cameras)
+	as := m
+	as.Loaded = &loaded
+	l := loader{engine: eng, model: as, edition: edition, log: p.deps.Log, shares: p.shares}
+	var observer *modelObserver
 	served, err := l.serve(ctx, func(ref vedette.ModelRef) infer.Observer {
-		return &modelObserver{m: p.deps.Metrics, ref: ref, changed: p.announceSoon}
+		observer = &modelObserver{m: p.deps.Metrics, ref: ref, changed: p.announceSoon}
+		return observer
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if served.Fallback != "" {
 		p.deps.Metrics.EngineFallback(name)
 	}
-	served.least = baseScore(loaded.Manifest)
+	served.model, served.edition, served.least, served.observer = m, edition, baseScore(loaded.Manifest), observer
 	if eng.Name() != "gorgonia" { // whose runs are Go
 		besides(served.Pool.Workers())
 	}
-	p.served[name] = served
-	stop, err := p.bus.Serve(p.bus.Subjects().Tensor(name, p.instance), tensor.Header, func(header string, body []byte, respond func([]byte) error) {
-		if in, ok := p.incoming(loaded.Manifest.Input, header, body, respond); ok {
-			served.Pool.Handle(in)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	p.stops = append(p.stops, stop)
-	return nil
+	return served, nil
 }
 
 // engine opens an engine once for all its models, so that what it has to warn
 // about is said once.
 func (p *Pipeline) engine(name string) (infer.Engine, error) {
+	p.enginesMu.Lock()
+	defer p.enginesMu.Unlock()
 	if eng := p.engines[name]; eng != nil {
 		return eng, nil
 	}
@@ -74,22 +93,35 @@ type Served struct {
 	// Fallback says why an accelerator that seemed to be there is not used.
 	Fallback string
 	weight   float64
+
+	// Of one that answers requests:
+	model    Model // as it is configured
+	edition  string
 	least    float64 // score that it lets through
+	observer *modelObserver
+	state    atomic.Int32
+	since    atomic.Pointer[time.Time] // when it began to leave; nil: it never did
+}
+
+// key is what requests for it name.
+func (s *Served) key() serving {
+	return serving{s.model.name(), s.model.Loaded.Report.SHA256, s.edition}
 }
 
 // Serve loads a model into an engine and starts its workers, which have the
 // machine for themselves. observer may be nil.
 func Serve(ctx context.Context, eng infer.Engine, m Model, log *slog.Logger, observer infer.Observer) (*Served, error) {
-	l := loader{engine: eng, model: m, log: log, shares: infer.NewShares(cores())}
+	l := loader{engine: eng, model: m, edition: m.Loaded.Edition(), log: log, shares: infer.NewShares(cores())}
 	return l.serve(ctx, func(vedette.ModelRef) infer.Observer { return observer })
 }
 
 // loader brings a model to work.
 type loader struct {
-	engine infer.Engine
-	model  Model
-	log    *slog.Logger
-	shares *infer.Shares
+	engine  infer.Engine
+	model   Model
+	edition string
+	log     *slog.Logger
+	shares  *infer.Shares
 }
 
 func (l *loader) serve(ctx context.Context, observer func(vedette.ModelRef) infer.Observer) (*Served, error) {
@@ -118,7 +150,7 @@ func (l *loader) serve(ctx context.Context, observer func(vedette.ModelRef) infe
 	}
 	s := &Served{Fallback: info.Fallback, weight: m.Weight}
 	s.Pool, err = infer.NewPool(infer.WorkerConfig{
-		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Workers: m.workers(device.Kind), Threads: m.Threads,
+		Manifest: m.Loaded.Manifest, SHA256: m.Loaded.Report.SHA256, Edition: l.edition, Workers: m.workers(device.Kind), Threads: m.Threads,
 		Weight: m.Weight, Sizes: batch.Sizes, MaxWait: batch.MaxWait, Timeout: m.Timeout, Care: m.Care,
 	}, infer.WorkerDeps{
 		Log: l.log, Engine: l.engine.Name(), Model: model, Shares: l.shares, Gather: gather,
@@ -163,7 +195,12 @@ func gather(sizes []int, maxWait time.Duration, in <-chan *infer.Job, busy func(
 }
 
 // Close stops the workers and frees the model.
-func (s *Served) Close() error { return s.Pool.Close() }
+func (s *Served) Close() error {
+	if s.observer != nil {
+		s.observer.closed.Store(true)
+	}
+	return s.Pool.Close()
+}
 
 // modelObserver feeds the metrics of a model.
 type modelObserver struct {
@@ -171,6 +208,9 @@ type modelObserver struct {
 	ref     vedette.ModelRef
 	changed func()
 	reloads uint64 // counted so far; calls of Health follow each other
+	// closed says that what the model does from now on is no matter: another one
+	// may be in its place.
+	closed atomic.Bool
 }
 
 func (o *modelObserver) Run(pictures, size int, took time.Duration) {
@@ -181,6 +221,9 @@ func (o *modelObserver) Run(pictures, size int, took time.Duration) {
 func (o *modelObserver) Failed(why string) { o.m.EngineFailure(o.ref.Name, why) }
 
 func (o *modelObserver) Health(h infer.Health) {
+	if o.closed.Load() {
+		return
+	}
 	o.m.ModelUp(o.ref.Name, h.State == infer.StateOK)
 	o.m.ModelReloaded(o.ref.Name, h.Reloads-o.reloads)
 	o.reloads = h.Reloads

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
@@ -32,7 +33,12 @@ type tensorMemory struct {
 type tensorRing struct {
 	w    *ring.Writer // nil: there is no memory for it
 	free []int
+	used time.Time // when it last was
 }
+
+// memoryKept is for how long memory for tensors is kept that nobody uses: a model
+// that took its size may have been replaced.
+const memoryKept = time.Minute
 
 func newTensorMemory(log *slog.Logger) *tensorMemory {
 	return &tensorMemory{log: log, rings: map[int]*tensorRing{}}
@@ -50,7 +56,7 @@ func (t *tensorMemory) reserve(size int) error {
 	if err != nil {
 		return fmt.Errorf("shared memory for tensors: %w", err)
 	}
-	r := &tensorRing{w: w}
+	r := &tensorRing{w: w, used: time.Now()}
 	for slot := range tensorSlots {
 		r.free = append(r.free, slot)
 	}
@@ -80,6 +86,7 @@ func (t *tensorMemory) put(body []byte) (ref vedette.RingRef, done func(), ok bo
 	}
 	slot := r.free[len(r.free)-1]
 	r.free = r.free[:len(r.free)-1]
+	r.used = time.Now()
 	copy(r.w.Begin(slot), body)
 	ref = r.w.Commit(slot, len(body), len(body))
 	return ref, func() {
@@ -87,6 +94,23 @@ func (t *tensorMemory) put(body []byte) (ref vedette.RingRef, done func(), ok bo
 		defer t.mu.Unlock()
 		r.free = append(r.free, slot)
 	}, true
+}
+
+// tidy frees what has not been used for memoryKept, but for sizes that keep
+// names.
+func (t *tensorMemory) tidy(keep map[int]bool) (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for size, r := range t.rings {
+		if keep[size] || time.Since(r.used) < memoryKept || (r.w != nil && len(r.free) < tensorSlots) {
+			continue
+		}
+		if r.w != nil {
+			err = errors.Join(err, r.w.Close())
+		}
+		delete(t.rings, size)
+	}
+	return err
 }
 
 func (t *tensorMemory) close() error {
@@ -106,14 +130,19 @@ func (t *tensorMemory) close() error {
 // is safe for concurrent use.
 type tensorReader struct {
 	mu      sync.Mutex
-	readers map[string]*ring.Reader // by ring
-	bodies  sync.Pool               // of *[]byte
+	readers map[string]*mappedRing // by ring
+	bodies  sync.Pool              // of *[]byte
+}
+
+type mappedRing struct {
+	ring.Reader
+	used time.Time // when it last was
 }
 
 // readersKept is how many owners' rings stay mapped; more are let go.
 const readersKept = 16
 
-func newTensorReader() *tensorReader { return &tensorReader{readers: map[string]*ring.Reader{}} }
+func newTensorReader() *tensorReader { return &tensorReader{readers: map[string]*mappedRing{}} }
 
 // read copies the tensor out of the owner's memory. The error means that the
 // owner is gone or has given the request up, or that its memory cannot be
@@ -130,9 +159,10 @@ func (t *tensorReader) read(ref vedette.RingRef) (body []byte, free func(), err 
 		if len(t.readers) >= readersKept {
 			t.forget()
 		}
-		r = new(ring.Reader)
+		r = new(mappedRing)
 		t.readers[ref.Path] = r
 	}
+	r.used = time.Now()
 	view, err := r.View(ref)
 	if err != nil {
 		return nil, nil, err
@@ -153,10 +183,37 @@ func (t *tensorReader) forget() (err error) {
 	return err
 }
 
+// tidy unmaps what has not been used for memoryKept.
+func (t *tensorReader) tidy() (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for path, r := range t.readers {
+		if time.Since(r.used) >= memoryKept {
+			err = errors.Join(err, r.Close())
+			delete(t.readers, path)
+		}
+	}
+	return err
+}
+
 func (t *tensorReader) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.forget()
+}
+
+// tidyMemory frees the shared memory of models and owners that are gone.
+func (p *Pipeline) tidyMemory() {
+	keep := map[int]bool{}
+	for _, m := range p.known() {
+		if p.owner != nil && !p.runs.Infer && m.Loaded != nil {
+			in := m.Loaded.Manifest.Input
+			keep[in.Width*in.Height*in.Channels()] = true
+		}
+	}
+	if err := errors.Join(p.memory.tidy(keep), p.tensors.tidy()); err != nil {
+		p.deps.Log.Warn("shared memory for tensors was not freed", "error", err)
+	}
 }
 
 // incoming makes a worker's request of a message: its picture may lie in the

@@ -12,6 +12,7 @@ import (
 	"github.com/vedette-io/vedette/ingest"
 	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/obs"
+	"github.com/vedette-io/vedette/internal/supervise"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -38,6 +39,8 @@ type Status struct {
 	Time     vedette.Time   `json:"time"`
 	Cameras  []CameraStatus `json:"cameras"`
 	Models   []ModelStatus  `json:"models"`
+	// Uses are the editions of models that this owner needs somebody to serve.
+	Uses []ModelUse `json:"uses,omitempty"`
 	// Stages is how long frames spent in each, of all cameras together: capture,
 	// judge, preprocess, queue, infer, postprocess, publish. The owner says so.
 	Stages []obs.StageTiming `json:"stages,omitempty"`
@@ -51,6 +54,8 @@ type Status struct {
 	Degraded bool `json:"degraded"`
 	// Bus counts what went wrong on the bus.
 	Bus BusStatus `json:"bus"`
+	// Processes are the stages that a supervisor keeps running.
+	Processes []supervise.Status `json:"processes,omitempty"`
 }
 
 // CameraStatus is the state of one camera, from the instance that captures it,
@@ -85,18 +90,46 @@ type StoreStatus struct {
 	MaxBytes int64  `json:"max_bytes"`
 }
 
+// How an owner uses an edition of a model.
+const (
+	UseNow     = "now"     // frames are inferred with it
+	UseWanted  = "wanted"  // as soon as somebody serves it
+	UseLeaving = "leaving" // frames that were sent to it are still under way
+)
+
+// ModelUse is an edition of a model that an owner needs somebody to serve.
+type ModelUse struct {
+	Name    string `json:"name"`
+	SHA256  string `json:"sha256"`
+	Edition string `json:"edition"`
+	State   string `json:"state"` // now, wanted or leaving
+	// Since is since when it is wanted.
+	Since   *vedette.Time `json:"since,omitempty"`
+	Cameras int           `json:"cameras,omitempty"`
+}
+
+// StateLoading is the state of a model that is being loaded, beside the others
+// of [infer.State]. With a reason that has failed, and is tried again.
+const StateLoading = "loading"
+
 // ModelStatus is a loaded model.
 type ModelStatus struct {
 	vedette.ModelRef
-	Workers int `json:"workers"`
+	// Edition names what the model answers: its file and its manifest.
+	Edition string `json:"edition"`
+	// Leaving says that the model was replaced or removed, and is served for as
+	// long as owners use it.
+	Leaving bool `json:"leaving,omitempty"`
+	Workers int  `json:"workers"`
 	// Credits is how many requests this instance wants at a time, of all owners
 	// together; 0: no more, it is about to stop.
 	Credits  int    `json:"credits"`
 	Fallback string `json:"fallback,omitempty"`
 	// Runs is how long runs of the engine took.
 	Runs obs.Timing `json:"runs"`
-	// State is ok; reloading: it kept failing and is being loaded anew; or out:
-	// that did not help, and its cameras are not looked at with it for a while.
+	// State is ok; loading: it does not answer yet; reloading: it kept failing and is
+	// being loaded anew; or out: that did not help, and its cameras are not looked at
+	// with it for a while.
 	State  string       `json:"state"`
 	Reason string       `json:"reason,omitempty"` // of a state other than ok
 	Since  vedette.Time `json:"since"`
@@ -115,7 +148,7 @@ type ModelStatus struct {
 
 // Trouble says what is wrong with the model; empty: nothing.
 func (m *ModelStatus) Trouble() string {
-	if m.State == "" || m.State == string(infer.StateOK) { // or an older instance
+	if m.State == "" || m.State == string(infer.StateOK) || m.State == StateLoading && m.Reason == "" { // or an older instance
 		return ""
 	}
 	return m.State + ": " + m.Reason
@@ -125,7 +158,7 @@ func (m *ModelStatus) Trouble() string {
 func (s *Served) status() ModelStatus {
 	h := s.Pool.Health()
 	return ModelStatus{
-		ModelRef: s.Pool.Ref(), Workers: s.Pool.Workers(), Credits: s.Pool.Credits(), Fallback: s.Fallback,
+		ModelRef: s.Pool.Ref(), Edition: s.edition, Leaving: s.state.Load() != serves, Workers: s.Pool.Workers(), Credits: s.Pool.Credits(), Fallback: s.Fallback,
 		State: string(h.State), Reason: h.Reason, Since: vedette.At(h.Since), Batches: s.Pool.Sizes(), Weight: cmp.Or(s.weight, 1),
 		Failures: h.Failures, CutOff: h.CutOff, GivenUp: h.GivenUp, Hanging: h.Hanging, Reloads: h.Reloads,
 	}
@@ -185,18 +218,32 @@ func (p *Pipeline) Status() Status {
 		s.Spool = p.spoolStatus()
 	}
 	s.Cameras = p.cameraStatus()
-	for _, m := range p.served {
-		st := m.status()
-		if p.leaving.Load() {
-			st.Credits = 0
-		}
-		s.Models = append(s.Models, st)
-	}
-	for i := range s.Models {
-		s.Models[i].Runs = p.deps.Metrics.Runs(s.Models[i].Name)
-	}
-	slices.SortFunc(s.Models, func(a, b ModelStatus) int { return cmp.Compare(a.Name, b.Name) })
+	s.Models, s.Uses = p.modelStatus(), p.uses()
 	return s
+}
+
+// modelStatus is what is served here, or about to be: of each name the current
+// one first.
+func (p *Pipeline) modelStatus() (all []ModelStatus) {
+	for _, svc := range p.services() {
+		for _, one := range svc.all() {
+			st := one.status()
+			if p.leaving.Load() {
+				st.Credits = 0
+			}
+			if !st.Leaving {
+				st.Runs = p.deps.Metrics.Runs(st.Name)
+			}
+			all = append(all, st)
+		}
+	}
+	p.mu.Lock()
+	for _, st := range p.loading {
+		all = append(all, *st)
+	}
+	p.mu.Unlock()
+	slices.SortStableFunc(all, func(a, b ModelStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return all
 }
 
 func (p *Pipeline) cameraStatus() []CameraStatus {
@@ -238,11 +285,7 @@ func (p *Pipeline) cameraStatus() []CameraStatus {
 func (p *Pipeline) degraded(cam Camera) map[string]string {
 	var out map[string]string
 	for _, d := range cam.Owner.Detect {
-		m, ok := p.models[d.Model]
-		if !ok {
-			continue
-		}
-		if why := p.roster.out(d.Model, m.Loaded.Report.SHA256); why != "" {
+		if why := p.roster.out(p.roster.used(d.Model)); why != "" {
 			if out == nil {
 				out = map[string]string{}
 			}

@@ -1,3 +1,5 @@
+//go:build !cv
+
 package pipeline
 
 import (

@@ -84,7 +84,7 @@ func newCamera(o *Owner, cfg CameraConfig) (*camera, error) {
 	}
 	seen := map[string]bool{}
 	for _, d := range cfg.Detect {
-		m := o.models[d.Model]
+		m := o.model(d.Model)
 		if m == nil {
 			return nil, fmt.Errorf("camera %s: model %q is not loaded", cfg.ID, d.Model)
 		}

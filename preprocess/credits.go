@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 )
@@ -24,7 +25,12 @@ type holder struct {
 	// so that it may have few there.
 	bounded bool
 	used    int
+	// gone, where there is one, is closed when the holder needs no more.
+	gone chan struct{}
 }
+
+// errGone says that a holder needs no credit any more.
+var errGone = errors.New("the credit is not needed any more")
 
 // turn waits for a credit.
 type turn struct {
@@ -34,7 +40,7 @@ type turn struct {
 
 func newCredits(limit int) *credits { return &credits{limit: max(limit, 1)} }
 
-// acquire waits for a credit, or until ctx ends.
+// acquire waits for a credit, or until ctx ends or the holder is gone.
 func (c *credits) acquire(ctx context.Context, who *holder) error {
 	c.mu.Lock()
 	if ctx.Err() != nil {
@@ -45,10 +51,14 @@ func (c *credits) acquire(ctx context.Context, who *holder) error {
 	c.waiting = append(c.waiting, t)
 	c.serve()
 	c.mu.Unlock()
+	var err error
 	select {
 	case <-t.given:
 		return nil
 	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-who.gone:
+		err = errGone
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,7 +69,7 @@ func (c *credits) acquire(ctx context.Context, who *holder) error {
 		who.used--
 	}
 	c.serve()
-	return context.Cause(ctx)
+	return err
 }
 
 func (c *credits) release(who *holder) {
@@ -68,6 +78,13 @@ func (c *credits) release(who *holder) {
 	c.used--
 	who.used--
 	c.serve()
+}
+
+// busy reports whether anybody has one or waits for one.
+func (c *credits) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used > 0 || len(c.waiting) > 0
 }
 
 // resize changes how many there are, and how many a bounded holder may have.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/vedette-io/vedette"
@@ -19,9 +20,8 @@ const orderQueue = 256
 type lane struct {
 	camera  *camera
 	cfg     DetectConfig
-	model   *modelState
-	holder  holder // of the model's credits
-	tf      *Transform
+	name    string                  // of the model
+	fit     atomic.Pointer[fitting] // of the edition that frames are inferred with
 	account account
 	// published is the last result of an earlier owner, taken the last frame
 	// that needs not come again: the same, or what lies in the spool behind it.
@@ -62,17 +62,19 @@ type ticket struct {
 }
 
 func newLane(c *camera, cfg DetectConfig, m *modelState) (*lane, error) {
-	tf, err := NewTransform(m.cfg.Input)
+	name := m.cfg.Ref.Name
+	l := &lane{
+		camera: c, cfg: cfg, name: name,
+		in: make(chan *entry, 1), order: make(chan *ticket, orderQueue),
+		published: c.cfg.Resume[name],
+	}
+	f, err := l.newFitting(m)
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{
-		camera: c, cfg: cfg, model: m, tf: tf,
-		in: make(chan *entry, 1), order: make(chan *ticket, orderQueue),
-		published: c.cfg.Resume[m.cfg.Ref.Name], holder: holder{bounded: c.cfg.Delivery == Latest},
-	}
+	l.fit.Store(f)
 	l.taken = l.published
-	obs, name := c.owner.deps.Observer, m.cfg.Ref.Name
+	obs := c.owner.deps.Observer
 	l.account.entered = func(n uint64) { obs.Captured(c.cfg.ID, name, n) }
 	l.account.left = func(result, reason string, n uint64) { obs.Frames(c.cfg.ID, name, result, reason, n) }
 	return l, nil
@@ -185,17 +187,18 @@ func (l *lane) run() {
 			l.refuse(e)
 			continue
 		}
-		if l.model.credits.acquire(ctx, &l.holder) != nil {
+		f, err := l.acquire(ctx)
+		if err != nil {
 			l.drop(e, DropShutdown)
 			continue
 		}
 		e = l.newest(e)
 		if e.unfit != "" || e.blank() {
-			l.model.credits.release(&l.holder)
+			f.model.credits.release(&f.holder)
 			l.refuse(e)
 			continue
 		}
-		l.send(ctx, e)
+		l.send(ctx, e, f)
 	}
 }
 
@@ -221,7 +224,7 @@ func (l *lane) newest(e *entry) *entry {
 
 // refuse publishes a frame that no model can judge.
 func (l *lane) refuse(e *entry) {
-	t := l.ticket(e)
+	t := l.ticket(e, l.fit.Load().model)
 	l.looked(e)
 	switch {
 	case e.frame.Unreadable:
@@ -231,22 +234,22 @@ func (l *lane) refuse(e *entry) {
 	default:
 		t.unfit(e.unfit)
 	}
-	close(t.done)
-	l.order <- t
+	l.settle(t)
 }
 
-// send makes the tensor of e and gives it to a worker. It holds a credit.
-func (l *lane) send(ctx context.Context, e *entry) {
+// send makes the tensor of e and gives it to a worker. It holds a credit of f.
+func (l *lane) send(ctx context.Context, e *entry, f *fitting) {
 	began := time.Now()
-	t := l.ticket(e)
+	m := f.model
+	t := l.ticket(e, m)
 	l.order <- t
-	body := l.model.pool.Get().(*[]byte)
-	geom, picture, err := l.transform(*body, e.frame)
+	body := m.pool.Get().(*[]byte)
+	geom, picture, err := l.transform(l.pics, f.tf, *body, e.frame)
 	t.picture = picture
 	l.looked(e)
 	if err != nil {
-		l.model.pool.Put(body)
-		l.model.credits.release(&l.holder)
+		m.pool.Put(body)
+		m.credits.release(&f.holder)
 		if errors.Is(err, errOverwritten) {
 			t.dropped = DropOverwritten
 		} else {
@@ -257,16 +260,16 @@ func (l *lane) send(ctx context.Context, e *entry) {
 	}
 	took := time.Since(began)
 	t.det.Timing.Preprocess = vedette.Millis(took)
-	l.camera.owner.deps.Observer.Stage("preprocess", l.camera.cfg.ID, l.model.cfg.Ref.Name, took)
+	l.camera.owner.deps.Observer.Stage("preprocess", l.camera.cfg.ID, l.name, took)
 	req := &tensor.Request{
 		Camera: e.frame.Camera, Epoch: e.frame.Epoch, Seq: e.frame.Seq,
-		SHA256: l.model.cfg.Ref.SHA256, Geometry: geom,
+		SHA256: m.cfg.Ref.SHA256, Edition: m.cfg.Edition, Geometry: geom,
 	}
 	if age := l.camera.cfg.MaxAge; age > 0 && l.camera.cfg.Delivery == Latest {
 		d := vedette.At(e.frame.CapturedAt.Add(age))
 		req.Deadline = &d
 	}
-	r := &request{lane: l, ticket: t, req: req, body: body}
+	r := &request{lane: l, fit: f, ticket: t, req: req, body: body}
 	r.send(ctx)
 }
 
@@ -281,28 +284,27 @@ func (l *lane) looked(e *entry) {
 var errOverwritten = errors.New("overwritten before it was read")
 
 // transform makes the tensor, and the evidence where it is asked for.
-func (l *lane) transform(dst []byte, f *vedette.Frame) (geom tensor.Geometry, evidence *Picture, err error) {
-	data, err := l.pics.View(f.Ref)
+func (l *lane) transform(pics Pictures, tf *Transform, dst []byte, f *vedette.Frame) (geom tensor.Geometry, evidence *Picture, err error) {
+	data, err := pics.View(f.Ref)
 	if err != nil {
-		if !l.pics.Valid(f.Ref) {
+		if !pics.Valid(f.Ref) {
 			err = errOverwritten
 		}
 		return geom, nil, err
 	}
-	geom, err = l.tf.Apply(dst, pictureOf(f, data))
+	geom, err = tf.Apply(dst, pictureOf(f, data))
 	if l.camera.cfg.Evidence {
 		pic := pictureOf(f, slices.Clone(data))
 		evidence = &pic
 	}
-	if !l.pics.Valid(f.Ref) {
+	if !pics.Valid(f.Ref) {
 		return geom, nil, errOverwritten
 	}
 	return geom, evidence, err
 }
 
-func (l *lane) ticket(e *entry) *ticket {
-	f := e.frame
-	ref := l.model.cfg.Ref
+func (l *lane) ticket(e *entry, m *modelState) *ticket {
+	f, ref := e.frame, m.cfg.Ref
 	release := func() {}
 	if l.camera.cfg.Delivery == Every {
 		release = e.release

@@ -20,7 +20,6 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/tensor"
-	"github.com/vedette-io/vedette/models"
 )
 
 // Delivery is what happens when frames come faster than they can be inferred.
@@ -84,19 +83,11 @@ type Observer interface {
 	Latency(camera, model string, d time.Duration)
 }
 
-// ModelConfig is what the owner needs to know of a model.
-type ModelConfig struct {
-	Ref   vedette.ModelRef // Engine and Device are the worker's to fill
-	Input models.Input
-	// Credits bounds the requests under way at first; see [Owner.SetCredits].
-	Credits int
-}
-
 // DetectConfig asks for one model on one camera.
 type DetectConfig struct {
 	Model    string
-	FPS      float64 // 0: every frame offered
-	MinScore float64
+	FPS      float64  // 0: every frame offered
+	MinScore float64  // 0: the model's own
 	Labels   []string // empty: all
 }
 
@@ -150,19 +141,15 @@ type OwnerDeps struct {
 // must be delivered in order.
 type Owner struct {
 	deps    OwnerDeps
-	models  map[string]*modelState
 	ctx     context.Context
 	cancel  context.CancelFunc
 	mu      sync.Mutex
 	cameras map[string]*camera
-}
 
-// modelState is what all cameras of a model share.
-type modelState struct {
-	cfg     ModelConfig
-	credits *credits
-	bytes   int
-	pool    sync.Pool // of *[]byte, model-sized
+	// modelsMu comes after mu, which is held for longer.
+	modelsMu sync.Mutex
+	models   map[string]*modelState
+	before   []*modelState // other editions, of which something may be under way
 }
 
 // NewOwner returns an owner for cameras that use models.
@@ -171,14 +158,12 @@ func NewOwner(modelConfigs []ModelConfig, deps OwnerDeps) (*Owner, error) {
 		deps.Now = time.Now
 	}
 	o := &Owner{deps: deps, models: map[string]*modelState{}, cameras: map[string]*camera{}}
-	for _, m := range modelConfigs {
-		size := m.Input.Width * m.Input.Height * m.Input.Channels()
-		if size <= 0 {
-			return nil, fmt.Errorf("model %s: input of %d×%d pixels: the manifest must give its size", m.Ref.Name, m.Input.Width, m.Input.Height)
+	for _, cfg := range modelConfigs {
+		m, err := newModelState(cfg)
+		if err != nil {
+			return nil, err
 		}
-		ms := &modelState{cfg: m, credits: newCredits(m.Credits), bytes: size}
-		ms.pool.New = func() any { b := make([]byte, size); return &b }
-		o.models[m.Ref.Name] = ms
+		o.models[cfg.Ref.Name] = m
 	}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	return o, nil
@@ -216,7 +201,7 @@ func (o *Owner) Add(cfg CameraConfig) error {
 // once would wait, and grow old. There is always one, so that frames find out
 // that nobody serves the model. A model that is not known is ignored.
 func (o *Owner) SetCredits(model string, n, each int) {
-	if m := o.models[model]; m != nil {
+	if m := o.model(model); m != nil {
 		m.credits.resize(n, each)
 	}
 }
@@ -301,7 +286,7 @@ func (o *Owner) Accounts() map[string]map[string]Counts {
 	for id, c := range o.cameras {
 		of := make(map[string]Counts, len(c.lanes))
 		for _, l := range c.lanes {
-			of[l.model.cfg.Ref.Name] = l.account.counts()
+			of[l.name] = l.account.counts()
 		}
 		all[id] = of
 	}

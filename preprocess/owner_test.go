@@ -43,14 +43,18 @@ func (p *pictures) lose(generation uint64) {
 // workers answer after a while, out of order, or not at all.
 type workers struct {
 	answer func(req *tensor.Request) (*tensor.Answer, time.Duration, error)
+	see    func(req *tensor.Request, body []byte) // nil: nobody looks
 	mu     sync.Mutex
 	starts []uint64
 	active int
 	most   int
 }
 
-func (w *workers) Request(_ context.Context, _ string, req *tensor.Request, _ []byte, done func(*tensor.Answer, error)) {
+func (w *workers) Request(_ context.Context, _ string, req *tensor.Request, body []byte, done func(*tensor.Answer, error)) {
 	w.mu.Lock()
+	if w.see != nil {
+		w.see(req, body)
+	}
 	w.starts = append(w.starts, req.Seq)
 	w.active++
 	w.most = max(w.most, w.active)
@@ -113,24 +117,29 @@ type rig struct {
 
 func newRig(t *testing.T, cfg preprocess.CameraConfig, credits int, answer func(*tensor.Request) (*tensor.Answer, time.Duration, error)) *rig {
 	t.Helper()
-	return newRigOn(t, nil, cfg, credits, answer)
+	return newRigOn(t, nil, firstModel(credits), cfg, answer)
+}
+
+// firstModel is what rigs look with unless told otherwise.
+func firstModel(credits int) preprocess.ModelConfig {
+	return preprocess.ModelConfig{
+		Ref:     vedette.ModelRef{Name: "m", SHA256: "abc"},
+		Input:   models.Input{Width: 4, Height: 4, Layout: models.NCHW, Color: models.BGR, Resize: models.Stretch, Interpolation: models.Nearest, Type: models.Float32, Scale: 1},
+		Credits: credits,
+	}
 }
 
 // newSpooledRig owns a lossless camera with a spool.
 func newSpooledRig(t *testing.T, s *spool, resume map[string]preprocess.Place, answer func(*tensor.Request) (*tensor.Answer, time.Duration, error)) *rig {
 	t.Helper()
-	return newRigOn(t, s, preprocess.CameraConfig{Delivery: preprocess.Every, Spool: true, Resume: resume}, 2, answer)
+	return newRigOn(t, s, firstModel(2), preprocess.CameraConfig{Delivery: preprocess.Every, Spool: true, Resume: resume}, answer)
 }
 
-func newRigOn(t *testing.T, spool preprocess.Spool, cfg preprocess.CameraConfig, credits int, answer func(*tensor.Request) (*tensor.Answer, time.Duration, error)) *rig {
+func newRigOn(t *testing.T, spool preprocess.Spool, model preprocess.ModelConfig, cfg preprocess.CameraConfig, answer func(*tensor.Request) (*tensor.Answer, time.Duration, error)) *rig {
 	t.Helper()
 	r := &rig{delivery: cfg.Delivery, resume: cfg.Resume["m"], pictures: &pictures{lost: map[uint64]bool{}}, workers: &workers{answer: answer}, writer: &writer{}}
 	var err error
-	r.owner, err = preprocess.NewOwner([]preprocess.ModelConfig{{
-		Ref:     vedette.ModelRef{Name: "m", SHA256: "abc"},
-		Input:   models.Input{Width: 4, Height: 4, Layout: models.NCHW, Color: models.BGR, Resize: models.Stretch, Interpolation: models.Nearest, Type: models.Float32, Scale: 1},
-		Credits: credits,
-	}}, preprocess.OwnerDeps{
+	r.owner, err = preprocess.NewOwner([]preprocess.ModelConfig{model}, preprocess.OwnerDeps{
 		Log: slog.New(slog.DiscardHandler), Pictures: func() preprocess.Pictures { return r.pictures }, Workers: r.workers, Writer: r.writer, Observer: observer{}, Spool: spool,
 	})
 	if err != nil {

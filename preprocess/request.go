@@ -22,28 +22,34 @@ const (
 // request is one tensor on its way to a worker, and again if need be.
 type request struct {
 	lane     *lane
+	fit      *fitting // it holds a credit of
 	ticket   *ticket
 	req      *tensor.Request
 	body     *[]byte
 	attempts int
 	delay    time.Duration
+	behind   bool // it was tried although another edition had taken its place
 }
 
 func (r *request) send(ctx context.Context) {
 	r.attempts++
 	// Requests outlive the owner's context: what a worker has is waited for.
-	r.lane.camera.owner.deps.Workers.Request(context.WithoutCancel(ctx), r.lane.model.cfg.Ref.Name, r.req, *r.body,
+	r.lane.camera.owner.deps.Workers.Request(context.WithoutCancel(ctx), r.lane.name, r.req, *r.body,
 		func(a *tensor.Answer, err error) { r.answered(ctx, a, err) })
 }
 
 func (r *request) answered(ctx context.Context, a *tensor.Answer, err error) {
-	t := r.ticket
-	if err != nil && r.again(ctx, err) {
-		return
+	if err == nil || !r.again(ctx, err) {
+		r.conclude(ctx, a, err)
 	}
+}
+
+// conclude says what became of the frame.
+func (r *request) conclude(ctx context.Context, a *tensor.Answer, err error) {
+	t := r.ticket
 	switch {
 	case err == nil:
-		r.lane.fill(t, a)
+		r.lane.fill(t, a, r.lane.minScore(r.fit))
 	case ctx.Err() != nil && !errors.Is(err, ErrTimeout):
 		t.dropped = DropShutdown
 	case errors.Is(err, ErrNoWorker):
@@ -54,11 +60,15 @@ func (r *request) answered(ctx context.Context, a *tensor.Answer, err error) {
 		t.fail(DropModelOut, err.Error())
 	case errors.Is(err, ErrTimeout):
 		t.fail("timeout", "timeout")
+	case errors.Is(err, errReplaced):
+		t.fail("model", err.Error())
+	case errors.Is(err, errOverwritten):
+		t.dropped = DropOverwritten
 	default:
 		t.fail("request", err.Error())
 	}
-	r.lane.model.pool.Put(r.body)
-	r.lane.model.credits.release(&r.lane.holder)
+	r.fit.model.pool.Put(r.body)
+	r.fit.model.credits.release(&r.fit.holder)
 	close(t.done)
 }
 
@@ -79,6 +89,12 @@ func (r *request) again(ctx context.Context, err error) bool {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
+			if errors.Is(err, ErrNoWorker) {
+				if err := r.renew(ctx); err != nil {
+					r.conclude(ctx, nil, err)
+					return
+				}
+			}
 			r.send(ctx)
 		case <-ctx.Done():
 			r.answered(ctx, nil, err)
@@ -88,7 +104,7 @@ func (r *request) again(ctx context.Context, err error) bool {
 }
 
 // fill completes the detection from a worker's answer.
-func (l *lane) fill(t *ticket, a *tensor.Answer) {
+func (l *lane) fill(t *ticket, a *tensor.Answer, minScore float64) {
 	d := t.det
 	d.Status, d.Reason, d.Model = a.Status, a.Reason, a.Model
 	d.Timing.Infer, d.Timing.Postprocess = a.InferMillis, a.PostprocessMillis
@@ -97,7 +113,7 @@ func (l *lane) fill(t *ticket, a *tensor.Answer) {
 	switch a.Status {
 	case vedette.StatusOK:
 		t.out = outInferred
-		d.Objects, d.Classes = l.wanted(a.Objects), a.Classes
+		d.Objects, d.Classes = l.wanted(a.Objects, minScore), a.Classes
 	case vedette.StatusExpired:
 		t.out = outExpired
 	case vedette.StatusUnfit:
@@ -108,12 +124,12 @@ func (l *lane) fill(t *ticket, a *tensor.Answer) {
 }
 
 // wanted keeps the objects that the camera's configuration asks for.
-func (l *lane) wanted(all *[]vedette.Object) *[]vedette.Object {
+func (l *lane) wanted(all *[]vedette.Object, minScore float64) *[]vedette.Object {
 	if all == nil {
 		return nil
 	}
 	kept := slices.DeleteFunc(*all, func(o vedette.Object) bool {
-		return o.Score < l.cfg.MinScore || (len(l.cfg.Labels) > 0 && !slices.Contains(l.cfg.Labels, o.Label))
+		return o.Score < minScore || (len(l.cfg.Labels) > 0 && !slices.Contains(l.cfg.Labels, o.Label))
 	})
 	if kept == nil {
 		kept = []vedette.Object{}

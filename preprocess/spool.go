@@ -60,6 +60,8 @@ type spoolHeader struct {
 	Frame    *vedette.Frame    `json:"frame"`
 	Gap      map[string]uint64 `json:"gap,omitempty"`
 	SHA256   string            `json:"sha256"` // of the model
+	Edition  string            `json:"edition,omitempty"`
+	Fit      string            `json:"fit,omitempty"` // what models the tensor can be given to
 	Geometry tensor.Geometry   `json:"geometry"`
 	Prepared float64           `json:"preprocess_ms"`
 	Unfit    string            `json:"unfit,omitempty"`
@@ -75,6 +77,9 @@ type spooled struct {
 	id      uint64 // 0: only in memory
 	body    *[]byte
 	picture *Picture // evidence, only in memory
+	// model is the edition that the tensor was made for; nil: there is no tensor,
+	// or an earlier owner made it for another one.
+	model *modelState
 }
 
 // Sizes and times of a spooled lane.
@@ -91,7 +96,7 @@ const (
 // openSpool takes over what an earlier owner of the lane left: it goes on
 // behind it with what comes.
 func (l *lane) openSpool(ctx context.Context, spool Spool) error {
-	log, left, err := spool.Open(ctx, l.camera.cfg.ID, l.model.cfg.Ref.Name)
+	log, left, err := spool.Open(ctx, l.camera.cfg.ID, l.name)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
@@ -100,7 +105,7 @@ func (l *lane) openSpool(ctx context.Context, spool Spool) error {
 	for _, entry := range left {
 		s := &spooled{id: entry.ID}
 		if err := json.Unmarshal(entry.Header, &s.spoolHeader); err != nil || s.Frame == nil {
-			return fmt.Errorf("spool of camera %s, model %s: entry %d cannot be read: %w", l.camera.cfg.ID, l.model.cfg.Ref.Name, entry.ID, err)
+			return fmt.Errorf("spool of camera %s, model %s: entry %d cannot be read: %w", l.camera.cfg.ID, l.name, entry.ID, err)
 		}
 		f := s.Frame
 		if f.Epoch < l.taken.Epoch || (f.Epoch == l.taken.Epoch && f.Seq <= l.taken.Seq) {
@@ -109,13 +114,14 @@ func (l *lane) openSpool(ctx context.Context, spool Spool) error {
 		}
 		l.taken = Place{Epoch: f.Epoch, Seq: f.Seq}
 		l.account.enter(1)
+		l.reserve(s)
 		l.backlog.put(s)
 	}
 	if done > 0 {
 		l.trim <- done
 	}
 	if n := l.backlog.waiting(); n > 0 {
-		l.camera.owner.deps.Log.Info("going on with what an earlier owner left in the spool", "camera", l.camera.cfg.ID, "model", l.model.cfg.Ref.Name, "frames", n)
+		l.camera.owner.deps.Log.Info("going on with what an earlier owner left in the spool", "camera", l.camera.cfg.ID, "model", l.name, "frames", n)
 	}
 	return nil
 }
@@ -139,6 +145,7 @@ func (l *lane) fillSpool() {
 			continue
 		}
 		if !l.append(ctx, s) {
+			s.unmake(s.body)
 			l.drop(e, DropShutdown)
 			continue
 		}
@@ -149,7 +156,7 @@ func (l *lane) fillSpool() {
 
 // prepare makes what is written of e; nil if its pixels are gone.
 func (l *lane) prepare(e *entry) *spooled {
-	s := &spooled{spoolHeader: spoolHeader{Frame: e.frame, Gap: e.gap, SHA256: l.model.cfg.Ref.SHA256, Unfit: e.unfit}}
+	s := &spooled{spoolHeader: spoolHeader{Frame: e.frame, Gap: e.gap, Unfit: e.unfit}}
 	for r, n := range l.lateGap {
 		s.Gap = addGap(s.Gap, r, n)
 	}
@@ -165,17 +172,18 @@ func (l *lane) prepare(e *entry) *spooled {
 		return s
 	}
 	began := time.Now()
-	body := l.model.pool.Get().(*[]byte)
-	geom, picture, err := l.transform(*body, e.frame)
+	f := l.claim(s)
+	body := s.model.pool.Get().(*[]byte)
+	geom, picture, err := l.transform(l.pics, f.tf, *body, e.frame)
 	if errors.Is(err, errOverwritten) {
-		l.model.pool.Put(body)
+		s.unmake(body)
 		return nil
 	}
 	took := time.Since(began)
-	l.camera.owner.deps.Observer.Stage("preprocess", l.camera.cfg.ID, l.model.cfg.Ref.Name, took)
+	l.camera.owner.deps.Observer.Stage("preprocess", l.camera.cfg.ID, l.name, took)
 	s.Geometry, s.Prepared, s.picture = geom, vedette.Millis(took), picture
 	if err != nil {
-		l.model.pool.Put(body)
+		s.unmake(body)
 		s.Failed, s.Reason = "preprocess", err.Error()
 		return s
 	}
@@ -197,7 +205,7 @@ func (l *lane) append(ctx context.Context, s *spooled) bool {
 			}
 			began := time.Now()
 			s.id, err = l.spool.Append(ctx, header, body)
-			l.camera.owner.deps.Observer.Stage("spool", l.camera.cfg.ID, l.model.cfg.Ref.Name, time.Since(began))
+			l.camera.owner.deps.Observer.Stage("spool", l.camera.cfg.ID, l.name, time.Since(began))
 		}
 		switch {
 		case err == nil:
@@ -206,13 +214,13 @@ func (l *lane) append(ctx context.Context, s *spooled) bool {
 			case s.picture != nil: // evidence is in memory only
 				l.backlog.awaitRoom(ctx)
 			case s.body != nil && !l.backlog.room():
-				l.model.pool.Put(s.body)
+				s.model.pool.Put(s.body)
 				s.body = nil // it is read back when its turn comes
 			}
 			return true
 		case errors.Is(err, ErrSpoolFull) && s.body != nil:
 			l.appending.over(l, err)
-			l.model.pool.Put(s.body)
+			s.unmake(s.body)
 			s.body, s.picture, s.Failed, s.Reason = nil, nil, FailedSpoolFull, FailedSpoolFull
 			continue
 		case errors.Is(err, ErrSpoolRefused):
@@ -235,7 +243,7 @@ func (l *lane) append(ctx context.Context, s *spooled) bool {
 type trouble struct{ on bool }
 
 func (t *trouble) over(l *lane, err error) {
-	log := l.camera.owner.deps.Log.With("camera", l.camera.cfg.ID, "model", l.model.cfg.Ref.Name)
+	log := l.camera.owner.deps.Log.With("camera", l.camera.cfg.ID, "model", l.name)
 	switch {
 	case err != nil && !t.on:
 		log.Error("the spool fails; trying again", "error", err)
@@ -266,7 +274,7 @@ func (l *lane) sendSpooled() {
 
 // sendOne gives the next frame its ticket; false when the owner stops first.
 func (l *lane) sendOne(ctx context.Context, s *spooled) bool {
-	t := l.ticket(&entry{frame: s.Frame, gap: s.Gap})
+	t := l.ticket(&entry{frame: s.Frame, gap: s.Gap}, l.fit.Load().model)
 	t.spoolID, t.release, t.picture = s.id, func() {}, s.picture
 	t.det.Timing.Preprocess = s.Prepared
 	switch {
@@ -274,51 +282,63 @@ func (l *lane) sendOne(ctx context.Context, s *spooled) bool {
 		t.unfit(s.Unfit)
 	case s.Failed != "":
 		t.fail(s.Failed, s.Reason)
-	case s.SHA256 != l.model.cfg.Ref.SHA256:
-		t.fail("model", fmt.Sprintf("the frame was prepared for model %.12s…, which was replaced", s.SHA256))
 	default:
 		return l.sendTensor(ctx, s, t)
 	}
+	l.settle(t)
+	return true
+}
+
+// settle puts a ticket in its place whose result is known.
+func (l *lane) settle(t *ticket) {
 	close(t.done)
 	l.order <- t
-	return true
 }
 
 // sendTensor gives s to a worker; false when the owner stops first.
 func (l *lane) sendTensor(ctx context.Context, s *spooled, t *ticket) bool {
-	if l.model.credits.acquire(ctx, &l.holder) != nil {
+	f, err := l.acquireFor(ctx, s)
+	if errors.Is(err, errReplaced) {
+		t.fail("model", err.Error())
+		l.settle(t)
+		return true
+	}
+	if err != nil {
 		return false
 	}
+	m := f.model
+	t.det.Model = m.cfg.Ref
 	body := s.body
 	for body == nil {
 		data, err := l.spool.Read(ctx, s.id)
 		switch {
-		case err == nil && len(data) == l.model.bytes:
+		case err == nil && len(data) == m.bytes:
 			body = &data
 		case err == nil, errors.Is(err, ErrSpoolLost):
-			l.model.credits.release(&l.holder)
+			m.credits.release(&f.holder)
+			s.forget()
 			if err == nil {
-				err = fmt.Errorf("the spool has %d bytes of it, want %d", len(data), l.model.bytes)
+				err = fmt.Errorf("the spool has %d bytes of it, want %d", len(data), m.bytes)
 			}
 			t.fail("spool", err.Error())
-			close(t.done)
-			l.order <- t
+			l.settle(t)
 			return true
 		default:
 			l.reading.over(l, err)
 			select {
 			case <-time.After(spoolPause):
 			case <-ctx.Done():
-				l.model.credits.release(&l.holder)
+				m.credits.release(&f.holder)
 				return false
 			}
 		}
 	}
 	l.reading.over(l, nil)
 	l.order <- t
-	r := &request{lane: l, ticket: t, body: body, req: &tensor.Request{
-		Camera: s.Frame.Camera, Epoch: s.Frame.Epoch, Seq: s.Frame.Seq, SHA256: s.SHA256, Geometry: s.Geometry,
+	r := &request{lane: l, fit: f, ticket: t, body: body, req: &tensor.Request{
+		Camera: s.Frame.Camera, Epoch: s.Frame.Epoch, Seq: s.Frame.Seq, SHA256: m.cfg.Ref.SHA256, Edition: m.cfg.Edition, Geometry: s.Geometry,
 	}}
+	s.forget()
 	r.send(ctx)
 	return true
 }
@@ -327,9 +347,7 @@ func (l *lane) sendTensor(ctx context.Context, s *spooled, t *ticket) bool {
 // owner.
 func (l *lane) leave(s *spooled) {
 	l.account.leave(outDropped, DropShutdown, 1)
-	if s.body != nil {
-		l.model.pool.Put(s.body)
-	}
+	s.unmake(s.body)
 }
 
 // safe notes that the results of all entries up to id are stored.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,6 +17,12 @@ import (
 // everything that is wrong is reported at once, each with its place.
 type configReader struct {
 	stages pipeline.Stages
+	// overBus says that models whose files are not here come over the bus.
+	overBus bool
+	// env is the environment, if it is not the process's own; elsewhere says that
+	// others use the configuration, in theirs.
+	env       func(string) (string, bool)
+	elsewhere bool
 	// also, which may be nil, looks further: see check.
 	also func(c *configs.Config, r configs.Report)
 	// loaded are the models that are here, by name.
@@ -26,11 +33,30 @@ type configReader struct {
 
 // read returns what the file says. Its error is a usage error.
 func (cr *configReader) read(file string) (configs.Config, error) {
-	if file == "" {
-		return configs.Config{}, usagef("-c FILE is needed; configs/ has examples")
+	data, err := readConfig(file)
+	if err != nil {
+		return configs.Config{}, err
 	}
+	return cr.parse(file, data)
+}
+
+// readConfig reads the file. Its error is a usage error.
+func readConfig(file string) ([]byte, error) {
+	if file == "" {
+		return nil, usagef("-c FILE is needed; configs/ has examples")
+	}
+	data, err := configs.Read(file)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return data, nil
+}
+
+// parse is read for the file's content.
+func (cr *configReader) parse(file string, data []byte) (configs.Config, error) {
 	cr.loaded = map[string]*models.Model{}
-	c, err := configs.Load(file, configs.Options{
+	c, err := configs.Parse(file, data, configs.Options{
+		Env: cr.env, Elsewhere: cr.elsewhere,
 		Source: func(s string) error {
 			_, err := ingest.ParseSource(s)
 			return err
@@ -67,7 +93,7 @@ func (cr *configReader) models(c *configs.Config, r configs.Report) {
 		switch {
 		case err == nil:
 			cr.loaded[m.Name] = loaded
-		case m.File == "" && errors.Is(err, models.ErrNotFound) && cr.stages != (pipeline.Stages{}):
+		case errors.Is(err, models.ErrNotFound) && (cr.overBus || m.File == "" && cr.stages != (pipeline.Stages{})):
 			// It comes over the bus.
 		default:
 			reportEach(r, at, err)
@@ -110,9 +136,14 @@ func (cr *configReader) labels(c *configs.Config, r configs.Report) {
 }
 
 // loadConfig reads a configuration and its models.
-func loadConfig(o *runOptions) (configs.Config, pipeline.Config, error) {
-	cr := configReader{stages: o.stages}
-	c, err := cr.read(o.file)
+func loadConfig(ctx context.Context, o *runOptions) (configs.Config, pipeline.Config, error) {
+	data, err := o.read(ctx)
+	if err != nil {
+		return configs.Config{}, pipeline.Config{}, err
+	}
+	o.last = data
+	cr := configReader{stages: o.stages, overBus: o.overBus(), env: o.env()}
+	c, err := cr.parse(o.file, data)
 	if err != nil {
 		return c, pipeline.Config{}, err
 	}

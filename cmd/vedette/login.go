@@ -31,10 +31,20 @@ type serverFlags struct {
 }
 
 func (s *serverFlags) register(cmd *cobra.Command, role bus.Role) {
+	configFlag(cmd, &s.file)
+	cmd.Flags().Lookup("config").Usage = "configuration file of the plant: its server and keys are used"
+	s.registerAccess(cmd, role)
+}
+
+// accessFlags are the names of the flags that reach a bus.
+func accessFlags() []string {
+	return []string{"server", "nkey", "creds", "ca", "cert", "cert-key", "prefix"}
+}
+
+// registerAccess adds them.
+func (s *serverFlags) registerAccess(cmd *cobra.Command, role bus.Role) {
 	s.role = role
 	f := cmd.Flags()
-	configFlag(cmd, &s.file)
-	f.Lookup("config").Usage = "configuration file of the plant: its server and keys are used"
 	f.StringVar(&s.cfg.URL, "server", client.DefaultURL, "NATS server of the plant")
 	f.StringVar(&s.cfg.NKey, "nkey", "", "file with an NKey seed (default: $VEDETTE_NKEY, or the "+string(role)+"'s key in the plant's store)")
 	f.StringVar(&s.cfg.Creds, "creds", "", "credentials file (default: $VEDETTE_CREDS)")

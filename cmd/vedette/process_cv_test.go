@@ -108,7 +108,7 @@ func TestStoppedAtAnyMoment(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for _, args := range [][]string{looking, {"run", "-c", plant}, {"demo", "--listen", "127.0.0.1:0"}} {
+	for _, args := range [][]string{looking, {"run", "-c", plant}, {"run", "-c", plant, "--processes"}, {"demo", "--listen", "127.0.0.1:0"}} {
 		for i, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGINT} {
 			// Early ones meet the start, late ones a pipeline at work.
 			after := time.Duration(random.Float64() * float64([]time.Duration{time.Second, 2 * time.Second, 200 * time.Millisecond}[i]))

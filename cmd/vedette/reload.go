@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,8 +18,9 @@ import (
 	"github.com/vedette-io/vedette/pipeline"
 )
 
-// reloadTimeout bounds how long a removed camera's last results are waited for.
-const reloadTimeout = 10 * time.Second
+// reloadTimeout bounds how long models may take to load, and how long a removed
+// camera's last results are waited for.
+const reloadTimeout = time.Minute
 
 // reloadAnswer is what an instance says to a reload.
 type reloadAnswer struct {
@@ -26,40 +28,88 @@ type reloadAnswer struct {
 	Instance string           `json:"instance"`
 	Changes  pipeline.Changes `json:"changes"`
 	Error    string           `json:"error,omitempty"`
+	// From is what the instance read.
+	From string `json:"from,omitempty"`
+}
+
+// reloadRequest asks for a reload.
+type reloadRequest struct {
+	// Revision is that of the configuration on the bus that was just put there; 0:
+	// none was.
+	Revision uint64 `json:"revision,omitempty"`
+}
+
+// announced is the revision that a request names.
+func announced(body []byte) uint64 {
+	var r reloadRequest
+	_ = json.Unmarshal(body, &r) // one of an older version is empty
+	return r.Revision
 }
 
 func newReload(g *globals) *cobra.Command {
 	var server serverFlags
 	cmd := &cobra.Command{
-		Use:   "reload",
-		Short: "has the running plant read its configuration again",
-		Long: `Asks every instance on the bus to read its own configuration file again: cameras that were
+		Use:   "reload [FILE]",
+		Short: "has the running plant read its configuration again, or gives it one",
+		Long: `Asks every instance on the bus to read its own configuration again: cameras that were
 added start, those that were removed stop, changed ones start anew, and the others go on
-undisturbed. A file that is wrong, or changes what needs a restart (the models, the bus),
-changes nothing. The signal SIGHUP does the same for one process.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+undisturbed. A model that changed is loaded and warmed beside the one at work, which
+answers until then. A file that is wrong, or changes what needs a restart (the bus),
+changes nothing. The signal SIGHUP does the same for one process.
+
+With FILE it first checks that configuration and puts it on the bus, for the instances
+that were started with "-c nats:". Variables (${NAME}) are put there as they are: each
+instance looks them up in its own environment. Models that it names are put there, too,
+where they are on this machine. Without -c and --server, FILE says which bus.`,
+		Example: `  vedette reload
+  vedette reload plant.yaml --server nats://plant-1:4222 --nkey operator.nk`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var p *publication
+			if len(args) > 0 {
+				var err error
+				if p, err = newPublication(args[0]); err != nil {
+					return err
+				}
+				if server.file == "" && !cmd.Flags().Changed("server") {
+					server.file = args[0]
+				}
+			}
 			b, err := server.bus(cmd, g.log)
 			if err != nil {
 				return err
 			}
 			defer b.Close()
-			return server.refused(cmd.Name(), askReload(cmd, b))
+			revision, err := p.put(cmd.Context(), b)
+			if err == nil {
+				err = askReload(cmd, b, revision)
+			}
+			return server.refused(cmd.Name(), err)
 		},
 	}
 	server.register(cmd, bus.Operator)
 	return cmd
 }
 
-func askReload(cmd *cobra.Command, b *bus.Bus) error {
+// askReload has every instance read its configuration again. revision is that of
+// the one which was just put on the bus; 0: none was.
+func askReload(cmd *cobra.Command, b *bus.Bus, revision uint64) error {
 	stats, err := b.ServiceStats(cmd.Context(), statusWait)
 	if err != nil {
 		return err
 	}
+	if len(stats) == 0 && revision > 0 {
+		tell("nobody is there to take it yet")
+		return nil
+	}
 	if len(stats) == 0 {
 		return fmt.Errorf("no vedette answers on %s: is it running, with the same prefix?", b.Address())
 	}
-	answers, err := b.AskAll(cmd.Context(), b.Subjects().Reload(), nil, len(stats), reloadTimeout+statusWait)
+	body, err := json.Marshal(reloadRequest{Revision: revision})
+	if err != nil {
+		return err
+	}
+	answers, err := b.AskAll(cmd.Context(), b.Subjects().Reload(), body, len(stats), reloadTimeout+statusWait)
 	if err != nil {
 		return err
 	}
@@ -72,7 +122,11 @@ func askReload(cmd *cobra.Command, b *bus.Bus) error {
 		if a.Error != "" {
 			bad++
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s\n", a.Stage, a.Instance, a)
+		aside := ""
+		if revision > 0 && !strings.HasPrefix(a.From, fromBus) {
+			aside = fmt.Sprintf(" (it reads %s, not the bus)", cmp.Or(a.From, "a file of its own"))
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s%s\n", a.Stage, a.Instance, a, aside)
 	}
 	if bad > 0 {
 		return fmt.Errorf("%d of %d instances did not take the configuration", bad, len(stats))
@@ -90,6 +144,13 @@ func (a reloadAnswer) String() string {
 			parts = append(parts, p.what+" "+strings.Join(p.ids, ", "))
 		}
 	}
+	for _, m := range a.Changes.Models {
+		s := m.What + " model " + m.Name
+		if m.Waits {
+			s += " (used as soon as somebody serves it)"
+		}
+		parts = append(parts, s)
+	}
 	switch {
 	case a.Error != "":
 		parts = append(parts, strings.ReplaceAll(a.Error, "\n", "; "))
@@ -102,24 +163,42 @@ func (a reloadAnswer) String() string {
 // listenReloads reads the configuration again when somebody on the bus or a
 // signal asks for it. stop waits for one under way.
 func listenReloads(ctx context.Context, g *globals, o *runOptions, p *pipeline.Pipeline) (stop func() error, err error) {
-	reload := func() reloadAnswer {
+	var (
+		reading sync.Mutex
+		a       reloadAnswer // to the last reload, of this revision
+		read    uint64
+	)
+	reload := func() { // with reading held
 		s := p.Status()
-		a := reloadAnswer{Stage: s.Stage, Instance: s.Instance}
-		_, cfg, err := loadConfig(o)
+		a = reloadAnswer{Stage: s.Stage, Instance: s.Instance, From: o.file}
+		_, cfg, err := loadConfig(ctx, o)
 		if err == nil {
 			within, cancel := context.WithTimeout(ctx, reloadTimeout)
 			defer cancel()
-			a.Changes, err = p.Reconfigure(within, cfg)
+			if a.Changes, err = p.Reconfigure(within, cfg); err == nil {
+				o.took(o.last)
+			}
 		}
 		if err != nil {
 			a.Error = err.Error()
 			g.log.Error("configuration not taken", "error", err)
 		}
-		tell("%s read again: %s", o.file, a)
-		return a
+		if o.parent != nil {
+			tell("%s: %s read again: %s", a.Stage, o.file, a)
+		} else {
+			tell("%s read again: %s", o.file, a)
+		}
+		read = o.revision
 	}
-	unsubscribe, err := p.Bus().AnswerAll(p.Bus().Subjects().Reload(), func([]byte) []byte {
-		data, err := json.Marshal(reload())
+	unsubscribe, err := p.Bus().AnswerAll(p.Bus().Subjects().Reload(), func(body []byte) []byte {
+		reading.Lock()
+		defer reading.Unlock()
+		want := announced(body)
+		o.arrived(ctx, want)
+		if want == 0 || read < want { // else it was seen before somebody asked
+			reload()
+		}
+		data, err := json.Marshal(a)
 		if err != nil {
 			g.log.Error("answer not written", "error", err)
 		}
@@ -131,11 +210,24 @@ func listenReloads(ctx context.Context, g *globals, o *runOptions, p *pipeline.P
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	done, stopped := make(chan struct{}), sync.WaitGroup{}
+	look := func(asked bool) {
+		reading.Lock()
+		defer reading.Unlock()
+		if asked || o.newer(ctx) {
+			reload()
+		}
+	}
 	stopped.Go(func() {
+		ticks, stopTicks := o.ticks()
+		defer stopTicks()
 		for {
 			select {
 			case <-hangups:
-				reload()
+				look(true)
+			case <-o.asked: // by the supervisor
+				look(true)
+			case <-ticks:
+				look(false)
 			case <-done:
 				return
 			}

@@ -21,16 +21,35 @@ import (
 func newRun(g *globals) *cobra.Command {
 	o := runOptions{command: "run"}
 	cmd := &cobra.Command{
-		Use:     "run -c FILE",
-		Short:   "runs a whole pipeline on this machine",
-		Example: `  vedette run -c configs/surveillance.yaml`,
-		Args:    cobra.NoArgs,
+		Use:   "run -c FILE",
+		Short: "runs a whole pipeline on this machine",
+		Long: `Runs every stage, and the NATS server unless bus.url names one. With --processes the
+stages are processes of their own: this one has the server and the pages for metrics and
+health, starts a stage again that dies, with pauses that grow to ten seconds, and stops
+all at Ctrl-C. None of them outlives it. The stages have to reach the server: with an
+empty bus.listen it takes a free port of 127.0.0.1.
+
+With "-c nats:" the configuration is on a NATS server of its own, which --server names:
+"vedette reload FILE" puts it there, and changes of it are followed.`,
+		Example: `  vedette run -c configs/surveillance.yaml
+  vedette run -c configs/surveillance.yaml --processes --infer-processes 2`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.processes.check(cmd); err != nil {
+				return err
+			}
+			if err := o.openConfig(cmd, g); err != nil || cmd.Context().Err() != nil {
+				return err
+			}
+			if o.apart {
+				return runProcesses(cmd.Context(), g, &o)
+			}
 			return runPipeline(cmd.Context(), g, &o)
 		},
 	}
-	configFlag(cmd, &o.file)
+	o.origin.register(cmd, bus.Stage)
 	hostFlag(cmd, &o.host)
+	o.processes.register(cmd)
 	return cmd
 }
 
@@ -41,7 +60,7 @@ func configFlag(cmd *cobra.Command, file *string) {
 }
 
 func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
-	c, cfg, err := loadConfig(o)
+	c, cfg, err := loadConfig(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -63,31 +82,17 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	if err != nil {
 		return startError(ctx, err)
 	}
-	var web sync.WaitGroup
-	webCtx, stopWeb := context.WithCancel(ctx)
+	o.onBus(p.Bus())
+	address, stopWeb, err := g.serveWeb(ctx, listen, func(mux *http.ServeMux) { obs.Register(mux, metrics, p.Ready, g.log) })
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
 	defer stopWeb()
-	if listen != "" {
-		mux := http.NewServeMux()
-		obs.Register(mux, metrics, p.Ready, g.log)
-		srv, err := obs.Listen(listen, mux, g.log)
-		if err != nil {
-			return errors.Join(&usageError{err}, p.Close())
+	if o.parent == nil {
+		if address != "" {
+			tell("metrics and health on http://%s", address)
 		}
-		web.Go(func() {
-			if err := srv.Run(webCtx); err != nil {
-				g.log.Error("web server", "error", err)
-			}
-		})
-		tell("metrics and health on http://%s", srv.Addr())
-	}
-	if a := p.Bus().Address(); a != "" {
-		tell("NATS on %s; see what is published: vedette watch --server %s", a, a)
-	}
-	if cfg.Bus.URL == "" && cfg.Bus.Store == "" && cfg.Bus.Listen != "" {
-		tell("status and reload need the operator's key: --nkey %s", p.Bus().KeyFile(bus.Operator))
-	}
-	if cfg.Bus.Exposed() {
-		tell("other machines log in with a key: give %s to services that subscribe, and %s to operators", p.Bus().KeyFile(bus.Subscriber), p.Bus().KeyFile(bus.Operator))
+		tellBus(p.Bus(), cfg.Bus)
 	}
 	if cfg.Bus.Leafs != "" {
 		tell("servers of camera hosts log in with a key: give %s to them, as bus.hub.nkey", p.Bus().KeyFile(bus.Leaf))
@@ -96,13 +101,48 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}
+	o.up(address)
 	err = p.Run(ctx)
+	o.done = o.stages.Ingest && ctx.Err() == nil
 	stopWeb()
-	web.Wait()
-	if o.stages == (pipeline.Stages{}) {
+	if o.stages == (pipeline.Stages{}) || (o.parent != nil && o.stages.Preprocess) {
 		g.summary(p.Status(), times)
 	}
 	return errors.Join(err, stopReloads(), p.Close())
+}
+
+// serveWeb serves pages until stop is called; no address: none.
+func (g *globals) serveWeb(ctx context.Context, listen string, pages func(*http.ServeMux)) (address string, stop func(), err error) {
+	if listen == "" {
+		return "", func() {}, nil
+	}
+	mux := http.NewServeMux()
+	pages(mux)
+	srv, err := obs.Listen(listen, mux, g.log)
+	if err != nil {
+		return "", nil, &usageError{err}
+	}
+	var web sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	web.Go(func() {
+		if err := srv.Run(ctx); err != nil {
+			g.log.Error("web server", "error", err)
+		}
+	})
+	return srv.Addr(), func() { cancel(); web.Wait() }, nil
+}
+
+// tellBus says how others reach the bus.
+func tellBus(b *bus.Bus, cfg bus.Config) {
+	if a := b.Address(); a != "" {
+		tell("NATS on %s; see what is published: vedette watch --server %s", a, a)
+	}
+	if cfg.URL == "" && cfg.Store == "" && cfg.Listen != "" {
+		tell("status and reload need the operator's key: --nkey %s", b.KeyFile(bus.Operator))
+	}
+	if cfg.Exposed() {
+		tell("other machines log in with a key: give %s to services that subscribe, and %s to operators", b.KeyFile(bus.Subscriber), b.KeyFile(bus.Operator))
+	}
 }
 
 // tell is a line for the person at the terminal; results alone go to stdout.

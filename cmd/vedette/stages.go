@@ -6,15 +6,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/pipeline"
 )
 
 // runOptions are the flags of run and of the stages as processes of their own.
 type runOptions struct {
-	command, file, host, http string
-	cameras                   []string
-	stages                    pipeline.Stages
-	told                      bool // that the file lists no models
+	command, host, http string
+	cameras             []string
+	stages              pipeline.Stages
+	told                bool // that the file lists no models
+	origin
+	processes
+	member
 }
 
 func hostFlag(cmd *cobra.Command, host *string) {
@@ -24,6 +28,9 @@ func hostFlag(cmd *cobra.Command, host *string) {
 // apply brings the flags into a configuration.
 func (o *runOptions) apply(cfg *pipeline.Config) error {
 	cfg.Stages, cfg.Host = o.stages, o.host
+	if o.bus != nil {
+		cfg.Bus = *o.bus
+	}
 	if o.host != "" {
 		if err := vedette.CheckID(o.host); err != nil {
 			return usagef("--host: %w", err)
@@ -54,11 +61,16 @@ func newStage(g *globals, stages pipeline.Stages, use, short, long string) *cobr
 		Use: use + " -c FILE", Short: short, Long: long, Args: cobra.NoArgs,
 		Example: "  vedette " + use + " -c plant.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runPipeline(cmd.Context(), g, &o)
+			return runStage(cmd, g, &o)
 		},
 	}
-	configFlag(cmd, &o.file)
+	role := bus.Stage
+	if stages == (pipeline.Stages{Infer: true}) {
+		role = bus.Worker
+	}
+	o.origin.register(cmd, role)
 	hostFlag(cmd, &o.host)
+	supervisedFlag(cmd, &o.supervised)
 	cmd.Flags().StringVar(&o.http, "http", "", "address for metrics and health, such as 127.0.0.1:8081 (default: none)")
 	if stages.Ingest || stages.Preprocess {
 		cmd.Flags().StringSliceVar(&o.cameras, "camera", nil, "only these cameras of the file (default: all)")
@@ -69,7 +81,8 @@ func newStage(g *globals, stages pipeline.Stages, use, short, long string) *cobr
 const stagesTogether = `
 
 The stages of a plant read the same configuration, whose bus.url names the NATS server where
-they meet, and are started and stopped in any order.`
+they meet, and are started and stopped in any order. With "-c nats:" they take it from that
+server, once "vedette reload FILE" has put it there, and follow its changes.`
 
 func newIngest(g *globals) *cobra.Command {
 	return newStage(g, pipeline.Stages{Ingest: true}, "ingest", "captures cameras, as a process of its own",

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/vedette-io/vedette/internal/obs"
+	"github.com/vedette-io/vedette/internal/supervise"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
 )
@@ -246,6 +247,11 @@ func (p *plantStatus) states(s *pipeline.Status) (state []string) {
 			state = append(state, m.Name+" runs on the CPU: "+strings.ReplaceAll(m.Fallback, ", ", " "))
 		}
 	}
+	for _, pr := range s.Processes {
+		if why := p.process(pr); why != "" {
+			state = append(state, why)
+		}
+	}
 	if n := s.Bus.Reconnects; n > 0 {
 		state = append(state, "bus reconnected "+times(n))
 	}
@@ -275,6 +281,24 @@ func (p *plantStatus) hub(h *pipeline.HubStatus) string {
 		return "the hub is there and about to collect" + waiting
 	}
 	return ""
+}
+
+// process says what became of a process that is kept running; empty: nothing.
+func (p *plantStatus) process(s supervise.Status) string {
+	text := ""
+	if s.State != supervise.Up {
+		text = fmt.Sprintf(" is %s for %s", s.State, span(p.Time.Sub(s.Since.Time)))
+		if s.State == supervise.Failing {
+			text = " DEGRADED:" + text
+		}
+	}
+	if s.Restarts > 0 {
+		text += fmt.Sprintf(" (restarted %s, last: %s)", times(s.Restarts), strings.ReplaceAll(s.Reason, ", ", " "))
+	}
+	if text == "" {
+		return ""
+	}
+	return s.Name + text
 }
 
 // troubleOf says what is, or was, wrong with a model; empty: nothing.

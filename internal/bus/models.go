@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,16 +21,27 @@ var ErrNoModel = errors.New("the bus does not have the model")
 const metaSHA256 = "Vedette-Sha256"
 
 // StoredModel is a model in the object store: the file under its SHA-256, and
-// the manifest under the model's name.
+// the manifest under the model's name, which is that of the latest edition, and
+// under name and edition.
 type StoredModel struct {
-	Name, SHA256   string
-	Manifest, ONNX []byte
+	Name, SHA256 string
+	Edition      string // what it answers; empty: it is stored under its name only
+	Manifest     []byte
+	ONNX         []byte
 }
 
-// PutModel stores a model unless the bus has the very same.
-func (b *Bus) PutModel(ctx context.Context, m StoredModel) (err error) {
-	ctx, done := b.jetStream(ctx, &err)
-	defer done()
+// object is where a manifest is: a model's name has no dot.
+func (m *StoredModel) object() string { return editionObject(m.Name, m.Edition) }
+
+func editionObject(name, edition string) string {
+	if edition == "" {
+		return name
+	}
+	return name + "." + edition
+}
+
+// modelStore opens the object store, or makes it.
+func (b *Bus) modelStore(ctx context.Context) (jetstream.ObjectStore, error) {
 	bucket := b.subjects.Bucket("models")
 	store, err := b.plant().ObjectStore(ctx, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -41,7 +53,18 @@ func (b *Bus) PutModel(ctx context.Context, m StoredModel) (err error) {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("bucket of models: %w", err)
+		return nil, fmt.Errorf("bucket of models: %w", err)
+	}
+	return store, nil
+}
+
+// PutModel stores a model unless the bus has the very same.
+func (b *Bus) PutModel(ctx context.Context, m StoredModel) (err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
+	store, err := b.modelStore(ctx)
+	if err != nil {
+		return err
 	}
 	if _, err := store.GetInfo(ctx, m.SHA256); errors.Is(err, jetstream.ErrObjectNotFound) {
 		meta := jetstream.ObjectMeta{Name: m.SHA256, Description: "ONNX file of " + m.Name}
@@ -51,21 +74,37 @@ func (b *Bus) PutModel(ctx context.Context, m StoredModel) (err error) {
 	} else if err != nil {
 		return fmt.Errorf("store model %s: %w", m.Name, err)
 	}
-	if info, err := store.GetInfo(ctx, m.Name); err == nil && info.Headers.Get(metaSHA256) == m.SHA256 {
-		if old, err := store.GetBytes(ctx, m.Name); err == nil && bytes.Equal(old, m.Manifest) {
-			return nil
+	for _, object := range slices.Compact([]string{m.object(), m.Name}) { // the latest last
+		if info, err := store.GetInfo(ctx, object); err == nil && info.Headers.Get(metaSHA256) == m.SHA256 {
+			if old, err := store.GetBytes(ctx, object); err == nil && bytes.Equal(old, m.Manifest) {
+				continue
+			}
 		}
-	}
-	meta := jetstream.ObjectMeta{Name: m.Name, Description: "manifest", Headers: nats.Header{metaSHA256: {m.SHA256}}}
-	if _, err := store.Put(ctx, meta, bytes.NewReader(m.Manifest)); err != nil {
-		return fmt.Errorf("store the manifest of %s: %w", m.Name, err)
+		meta := jetstream.ObjectMeta{Name: object, Description: "manifest", Headers: nats.Header{metaSHA256: {m.SHA256}}}
+		if _, err := store.Put(ctx, meta, bytes.NewReader(m.Manifest)); err != nil {
+			return fmt.Errorf("store the manifest of %s: %w", m.Name, err)
+		}
 	}
 	return nil
 }
 
-// GetModel fetches a model by its name and checks the file's hash. The error
-// wraps [ErrNoModel] if the bus does not have it.
-func (b *Bus) GetModel(ctx context.Context, name string) (_ *StoredModel, err error) {
+// GetModel fetches a model by its name, in an edition or (empty) the latest one,
+// and checks the file's hash. The error wraps [ErrNoModel] if the bus does not
+// have it.
+func (b *Bus) GetModel(ctx context.Context, name, edition string) (*StoredModel, error) {
+	m, err := b.GetManifest(ctx, name, edition)
+	if err != nil {
+		return nil, err
+	}
+	m.ONNX, err = b.GetModelFile(ctx, m.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	return m, nil
+}
+
+// GetManifest is [Bus.GetModel] without the model's file.
+func (b *Bus) GetManifest(ctx context.Context, name, edition string) (_ *StoredModel, err error) {
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
 	store, err := b.plant().ObjectStore(ctx, b.subjects.Bucket("models")) // a worker may not make it
@@ -75,10 +114,10 @@ func (b *Bus) GetModel(ctx context.Context, name string) (_ *StoredModel, err er
 	if err != nil {
 		return nil, fmt.Errorf("bucket of models: %w", err)
 	}
-	m := &StoredModel{Name: name}
-	object, err := store.Get(ctx, name)
+	m := &StoredModel{Name: name, Edition: edition}
+	object, err := store.Get(ctx, m.object())
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil, fmt.Errorf("%w %s", ErrNoModel, name)
+		return nil, fmt.Errorf("%w %s", ErrNoModel, m.object())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch the manifest of %s: %w", name, err)
@@ -91,12 +130,55 @@ func (b *Bus) GetModel(ctx context.Context, name string) (_ *StoredModel, err er
 		return nil, fmt.Errorf("fetch the manifest of %s: %w", name, err)
 	}
 	m.SHA256 = info.Headers.Get(metaSHA256)
-	if m.ONNX, err = store.GetBytes(ctx, m.SHA256); err != nil {
-		return nil, fmt.Errorf("fetch model %s, sha256 %.12s…: %w", name, m.SHA256, err)
-	}
-	sum := sha256.Sum256(m.ONNX)
-	if got := hex.EncodeToString(sum[:]); got != m.SHA256 {
-		return nil, fmt.Errorf("fetch model %s: its file has sha256 %.12s…, want %.12s…", name, got, m.SHA256)
-	}
 	return m, nil
+}
+
+// GetModelFile fetches the file with a hash, and checks that.
+func (b *Bus) GetModelFile(ctx context.Context, sum string) (_ []byte, err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
+	store, err := b.js.ObjectStore(ctx, b.subjects.Bucket("models"))
+	if err != nil {
+		return nil, fmt.Errorf("bucket of models: %w", err)
+	}
+	data, err := store.GetBytes(ctx, sum)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, fmt.Errorf("%w with sha256 %.12s…", ErrNoModel, sum)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch the file with sha256 %.12s…: %w", sum, err)
+	}
+	got := sha256.Sum256(data)
+	if got := hex.EncodeToString(got[:]); got != sum {
+		return nil, fmt.Errorf("the file fetched has sha256 %.12s…, want %.12s…", got, sum)
+	}
+	return data, nil
+}
+
+// DropModel removes an edition of a model that nobody needs any more, and its
+// file unless another manifest names it.
+func (b *Bus) DropModel(ctx context.Context, name, edition, sum string) (err error) {
+	ctx, done := b.jetStream(ctx, &err)
+	defer done()
+	store, err := b.js.ObjectStore(ctx, b.subjects.Bucket("models"))
+	if err != nil {
+		return fmt.Errorf("bucket of models: %w", err)
+	}
+	object := editionObject(name, edition)
+	if err := store.Delete(ctx, object); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("remove the manifest %s: %w", object, err)
+	}
+	infos, err := store.List(ctx)
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return fmt.Errorf("list the models: %w", err)
+	}
+	for _, info := range infos {
+		if info.Headers.Get(metaSHA256) == sum {
+			return nil
+		}
+	}
+	if err := store.Delete(ctx, sum); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("remove the file of %s: %w", object, err)
+	}
+	return nil
 }

@@ -15,7 +15,7 @@ import (
 
 func TestModelsOverTheBus(t *testing.T) {
 	b := start(t, bus.Config{})
-	if _, err := b.GetModel(t.Context(), "yolox"); !errors.Is(err, bus.ErrNoModel) {
+	if _, err := b.GetModel(t.Context(), "yolox", ""); !errors.Is(err, bus.ErrNoModel) {
 		t.Errorf("a model that nobody stored: %v", err)
 	}
 	model := func(fill byte, manifest string) bus.StoredModel {
@@ -28,7 +28,7 @@ func TestModelsOverTheBus(t *testing.T) {
 		if err := b.PutModel(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
-		got, err := b.GetModel(t.Context(), "yolox")
+		got, err := b.GetModel(t.Context(), "yolox", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,8 +41,60 @@ func TestModelsOverTheBus(t *testing.T) {
 	if err := b.PutModel(t.Context(), wrong); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := b.GetModel(t.Context(), "yolox"); err == nil {
+	if got, err := b.GetModel(t.Context(), "yolox", ""); err == nil {
 		t.Errorf("a file with another hash was accepted: %.8s", got.SHA256)
+	}
+}
+
+// Editions of a model stand beside each other until one is dropped; a file goes
+// with the last that needs it.
+func TestEditionsOfAModel(t *testing.T) {
+	b := start(t, bus.Config{})
+	put := func(fill byte, edition string) bus.StoredModel {
+		t.Helper()
+		onnx := bytes.Repeat([]byte{fill}, 1000)
+		sum := sha256.Sum256(onnx)
+		m := bus.StoredModel{Name: "yolox", SHA256: hex.EncodeToString(sum[:]), Edition: edition, Manifest: []byte("edition " + edition), ONNX: onnx}
+		if err := b.PutModel(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	all := []bus.StoredModel{put(1, "a"), put(1, "b"), put(2, "c")}
+	for _, m := range all {
+		if got, err := b.GetModel(t.Context(), "yolox", m.Edition); err != nil || !cmp.Equal(*got, m) {
+			t.Errorf("edition %s: %+v, %v", m.Edition, got, err)
+		}
+	}
+	latest := func() string {
+		t.Helper()
+		got, err := b.GetManifest(t.Context(), "yolox", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(got.Manifest)
+	}
+	if got := latest(); got != "edition c" {
+		t.Errorf("the latest is %q", got)
+	}
+	for i, want := range []struct{ file, other bool }{{true, true}, {false, true}, {false, true}} { // c is still the latest
+		m := all[i]
+		for range 2 {
+			if err := b.DropModel(t.Context(), m.Name, m.Edition, m.SHA256); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.GetManifest(t.Context(), m.Name, m.Edition); !errors.Is(err, bus.ErrNoModel) {
+			t.Errorf("edition %s was dropped: %v", m.Edition, err)
+		}
+		_, err := b.GetModelFile(t.Context(), all[0].SHA256)
+		_, otherErr := b.GetModelFile(t.Context(), all[2].SHA256)
+		if (err == nil) != want.file || (otherErr == nil) != want.other {
+			t.Errorf("without edition %s: its file %v, the other one %v", m.Edition, err, otherErr)
+		}
+	}
+	if got := latest(); got != "edition c" {
+		t.Errorf("the latest is %q", got)
 	}
 }
 

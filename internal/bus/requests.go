@@ -50,11 +50,11 @@ func (b *Bus) Serve(subject, key string, handler Handler) (stop func() error, er
 		return nil, err
 	}
 	if b.server != nil {
-		b.local.Store(subject, handler)
+		b.local.Store(subject, &handler)
 	}
 	leave := drain(sub)
 	return func() error {
-		b.local.Delete(subject)
+		b.local.CompareAndDelete(subject, &handler) // another may serve it by now
 		return leave()
 	}, b.tensors.Flush()
 }
@@ -83,7 +83,7 @@ func drain(sub *nats.Subscription) func() error {
 // is [ErrNoResponders], at once: a request that waited for it would be stale.
 func (b *Bus) Request(ctx context.Context, subject, key, header string, body []byte) ([]byte, error) {
 	if h, ok := b.local.Load(subject); ok {
-		answer, err := b.requestLocal(ctx, h.(Handler), header, body)
+		answer, err := b.requestLocal(ctx, *h.(*Handler), header, body)
 		return answer, requestError(ctx, subject, err)
 	}
 	away := b.tensorsAway.current()

@@ -71,9 +71,11 @@ var rights = []struct {
 	{"copy the stream", "pub", "$JS.API.STREAM.SNAPSHOT.VEDETTE_DETECTIONS", "o"},
 	{"read the work", "pub", "$JS.API.CONSUMER.CREATE.VEDETTE_WORK.x", "so"},
 
-	{"read the configuration", "pub", "$JS.API.DIRECT.GET.KV_vedette_config.$KV.vedette_config.a", "so"},
-	{"read the configuration with a consumer", "pub", "$JS.API.CONSUMER.CREATE.KV_vedette_config.x.$KV.vedette_config.>", "so"},
-	{"write the configuration", "pub", "$KV.vedette_config.a", "so"},
+	{"read the configuration", "pub", "$JS.API.DIRECT.GET.KV_vedette_config.$KV.vedette_config.a", "swo"},
+	{"read the configuration with a consumer", "pub", "$JS.API.CONSUMER.CREATE.KV_vedette_config.x.$KV.vedette_config.>", "swo"},
+	{"write the configuration", "pub", "$KV.vedette_config.a", "o"},
+	{"make the bucket of configurations", "pub", "$JS.API.STREAM.CREATE.KV_vedette_config", "o"},
+	{"delete a configuration", "pub", "$JS.API.STREAM.MSG.DELETE.KV_vedette_config", "o"},
 	{"see changes of the configuration", "sub", "$KV.vedette_config.>", ""},
 	{"write how far a file was read", "pub", "$KV.vedette_runs.gate", "s"},
 	{"read a model", "pub", "$JS.API.DIRECT.GET.OBJ_vedette_models.$O.vedette_models.M.a", "swo"},
@@ -84,6 +86,6 @@ var rights = []struct {
 	{"ask about an account", "pub", "$SYS.REQ.ACCOUNT.VEDETTE.CONNZ", ""},
 	{"ask about a stream in another domain", "pub", "$JS.hub.API.STREAM.INFO.VEDETTE_DETECTIONS", "so"},
 	{"empty a stream in another domain", "pub", "$JS.hub.API.STREAM.PURGE.VEDETTE_DETECTIONS", "o"},
-	{"read the configuration in another domain", "pub", "$JS.hub.API.DIRECT.GET.KV_vedette_config.a", "so"},
+	{"read the configuration in another domain", "pub", "$JS.hub.API.DIRECT.GET.KV_vedette_config.a", "swo"},
 	{"step a leader down", "pub", "$JS.API.META.LEADER.STEPDOWN", "o"},
 }

@@ -96,7 +96,9 @@ func (t table) stage() grant {
 	}
 	// What is done with is removed.
 	g.publish = append(g.publish, "$JS.API.STREAM.PURGE."+s.Stream("work"))
-	for _, kind := range []string{"runs", "leases", "config", "track"} {
+	// The configuration is the operators' to write.
+	g.publish = append(g.publish, reads("KV_"+s.Bucket("config"))...)
+	for _, kind := range []string{"runs", "leases", "track"} {
 		g.publish = append(g.publish, owns("KV_"+s.Bucket(kind))...)
 		g.publish = append(g.publish, "$KV."+s.Bucket(kind)+".>")
 	}
@@ -111,7 +113,8 @@ func (t table) worker() grant {
 	s := t.s
 	return grant{
 		role: Worker, about: "vedette infer on a host of its own: it runs models and answers, and sees no frames and no results",
-		publish:   append([]string{s.Status("infer", "*"), "$JS.FC.>"}, reads("OBJ_"+s.Bucket("models"))...),
+		publish: slices.Concat([]string{s.Status("infer", "*"), "$JS.FC.>"},
+			reads("OBJ_"+s.Bucket("models")), reads("KV_"+s.Bucket("config"))),
 		subscribe: []string{s.Tensor("*", "*"), s.Statuses(), s.Reload(), s.Service("*"), "$SRV.>", Worker.inboxes()},
 		answers:   true,
 	}
@@ -136,10 +139,9 @@ func (t table) leaf() grant {
 		},
 	}
 	g.publish = append(g.publish, owns(s.Stream("detections"))...)
-	for _, kind := range []string{"leases", "config"} {
-		g.publish = append(g.publish, owns("KV_"+s.Bucket(kind))...)
-		g.publish = append(g.publish, "$KV."+s.Bucket(kind)+".>")
-	}
+	g.publish = append(g.publish, reads("KV_"+s.Bucket("config"))...) // the operators' to write
+	g.publish = append(g.publish, owns("KV_"+s.Bucket("leases"))...)
+	g.publish = append(g.publish, "$KV."+s.Bucket("leases")+".>")
 	g.publish = append(g.publish, owns("OBJ_"+s.Bucket("models"))...)
 	g.publish = append(g.publish, "$O."+s.Bucket("models")+".>", "$JS.API.STREAM.PURGE.OBJ_"+s.Bucket("models"))
 	return g

@@ -239,7 +239,7 @@ const emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8
 
 func testWorkerFetches(t *testing.T, p plant) {
 	w := p.bus(t, bus.Worker)
-	m, err := w.GetModel(t.Context(), "m")
+	m, err := w.GetModel(t.Context(), "m", "")
 	if err != nil || m.SHA256 != emptySum {
 		t.Fatalf("%+v, %v", m, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -20,7 +21,11 @@ import (
 // else 503 with the error's text. ready must be quick, must not show secrets,
 // and may be nil: always ready.
 func Register(mux *http.ServeMux, m *Metrics, ready func() error, log *slog.Logger) {
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+	register(mux, m.registry, ready, log)
+}
+
+func register(mux *http.ServeMux, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) {
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: 4,

@@ -200,11 +200,18 @@ func (m *Metrics) EngineFallback(model string) {
 // Call it when nothing observes the camera any more: an observation makes its
 // series anew.
 func (m *Metrics) RemoveCamera(camera string) {
-	m.recent.forget(camera)
-	only := prometheus.Labels{labelCamera: word(camera)}
-	for _, v := range []interface {
-		DeletePartialMatch(prometheus.Labels) int
-	}{m.captured, m.frames, m.inFlight, m.sourceGap, m.unstored, m.stage, m.latency, m.cameraUp, m.reconnects, m.planned, m.queueDepth} {
+	m.recent.forget(func(k key) bool { return k.camera == camera })
+	remove(prometheus.Labels{labelCamera: word(camera)},
+		m.captured, m.frames, m.inFlight, m.sourceGap, m.unstored, m.stage, m.latency, m.cameraUp, m.reconnects, m.planned, m.queueDepth)
+}
+
+// series are those of one metric.
+type series interface {
+	DeletePartialMatch(prometheus.Labels) int
+}
+
+func remove(only prometheus.Labels, from ...series) {
+	for _, v := range from {
 		v.DeletePartialMatch(only)
 	}
 }

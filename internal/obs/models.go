@@ -50,3 +50,18 @@ func (m *Metrics) Batch(model string, pictures, size int) {
 	m.models.pictures.WithLabelValues(word(model)).Add(float64(pictures))
 	m.models.places.WithLabelValues(word(model)).Add(float64(size))
 }
+
+// RemoveModel deletes every series of a model that is no longer configured. Call
+// it when nothing observes the model any more, as with [Metrics.RemoveCamera].
+func (m *Metrics) RemoveModel(model string) {
+	m.recent.forget(func(k key) bool { return k.model == model })
+	remove(prometheus.Labels{labelModel: word(model)},
+		m.captured, m.frames, m.inFlight, m.stage, m.latency, m.queueDepth, m.engineRun, m.engineFallback,
+		m.models.up, m.models.reloads, m.models.failures, m.models.pictures, m.models.places)
+}
+
+// RemoveEngine deletes the series of a model on an engine and a device that it
+// runs on no more.
+func (m *Metrics) RemoveEngine(model, engine, device string) {
+	remove(prometheus.Labels{labelModel: word(model), "engine": word(engine), "device": word(device)}, m.engineRun)
+}

@@ -82,6 +82,27 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// What is configured no more leaves the page; its cameras stay.
+func TestRemoveModel(t *testing.T) {
+	m := busy("gate")
+	m.EngineRun("yolox", "gorgonia", "cpu", time.Second)
+	m.RemoveEngine("yolox", "onnxruntime", "cuda:0")
+	if page := scrape(t, m); strings.Contains(page, "cuda") || !strings.Contains(page, `engine="gorgonia"`) {
+		t.Error("of two engines, the one that is no more used should be gone")
+	}
+	m.RemoveModel("yolox")
+	page := scrape(t, m)
+	if strings.Contains(page, "yolox") {
+		t.Errorf("a removed model is still there:\n%s", page)
+	}
+	if !strings.Contains(page, `vedette_camera_up{camera="gate"} 1`) {
+		t.Error("its camera is gone, too")
+	}
+	if s := m.Stages(); len(s) != 0 || m.Runs("yolox").Count != 0 || m.Latency("gate", "yolox").Count != 0 {
+		t.Errorf("timings of a removed model: %+v", s)
+	}
+}
+
 func TestLint(t *testing.T) {
 	families, err := busy("gate").Gatherer().Gather()
 	if err != nil {

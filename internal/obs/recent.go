@@ -2,6 +2,7 @@ package obs
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -200,19 +201,11 @@ func (r *recent) stages() []StageTiming {
 	return out
 }
 
-func (r *recent) forget(camera string) {
+func (r *recent) forget(which func(key) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for k := range r.timings {
-		if k.camera == camera {
-			delete(r.timings, k)
-		}
-	}
-	for k := range r.rates {
-		if k.camera == camera {
-			delete(r.rates, k)
-		}
-	}
+	maps.DeleteFunc(r.timings, func(k key, _ *timing) bool { return which(k) })
+	maps.DeleteFunc(r.rates, func(k key, _ *window) bool { return which(k) })
 }
 
 // window counts by second, for as many as rates look back, and the one that is

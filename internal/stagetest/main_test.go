@@ -63,6 +63,8 @@ type plant struct {
 	// busKeys are more keys of the configuration's bus.
 	busKeys string
 	leafs   int // port for leaf nodes, of which the server then is the hub; 0: none
+	// env are more variables of the stages.
+	env []string
 
 	mu  sync.Mutex
 	out []*vedette.Detection // as they came, live
@@ -84,8 +86,16 @@ func newHub(t *testing.T, keys string, leafs int) *plant {
 	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys, leafs: leafs}
 	p.startNATS()
 	t.Cleanup(func() { p.nats.Shutdown(); p.nats.WaitForShutdown() })
+	p.connect()
+	return p
+}
+
+// connect looks on, as a subscriber.
+func (p *plant) connect() {
+	p.t.Helper()
+	t, err := p.t, error(nil)
 	login := func(*nats.Options) error { return nil }
-	if keys != "" { // whoever looks on is a subscriber
+	if p.keys != "" {
 		if login, err = nats.NkeyOptionFromSeed(p.key(bus.Subscriber)); err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +106,6 @@ func newHub(t *testing.T, keys string, leafs int) *plant {
 	}
 	t.Cleanup(p.nc.Close)
 	p.hear()
-	return p
 }
 
 // hear listens live.
@@ -188,7 +197,7 @@ func (p *plant) start(stage, config string, args ...string) *process {
 	p.t.Helper()
 	cmd := exec.Command(p.bin, append([]string{stage, "-c", config, "--host", "here", "--log-level", "info"}, args...)...)
 	cmd.Dir = p.dir // where no models are
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache"))
+	cmd.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache")), p.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	pr := &process{t: p.t, name: stage, cmd: cmd, log: new(buffer), done: make(chan struct{})}
 	cmd.Stderr = pr.log

@@ -17,9 +17,11 @@ type Request struct {
 	Camera string `json:"camera"`
 	Epoch  string `json:"epoch"`
 	Seq    uint64 `json:"seq"`
-	// SHA256 is the model the picture was made for; a worker that has loaded
-	// another refuses, so that a hot swap cannot mix.
+	// SHA256 is the model the picture was made for, and Edition what that model
+	// answers ([models.Model]; empty: whatever it does). A worker that has another
+	// leaves it alone, so that a hot swap cannot mix.
 	SHA256   string   `json:"sha256"`
+	Edition  string   `json:"edition,omitempty"`
 	Geometry Geometry `json:"geometry"`
 	// Deadline, when set, is when the answer stops being of use.
 	Deadline *vedette.Time `json:"deadline,omitempty"`
@@ -38,7 +40,8 @@ const JPEG = "jpeg"
 type Answer struct {
 	Status vedette.Status `json:"status"`
 	// Again says that the request was not tried here, and may go to another
-	// worker: this one stops, or loads its model anew. There is no Status then.
+	// worker: this one stops, loads its model anew, or has another one. There is no
+	// Status then.
 	Again bool `json:"again,omitempty"`
 	// Send says that the picture behind the request's Ref could not be had, and
 	// has to come in the body. There is no Status then.

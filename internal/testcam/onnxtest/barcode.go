@@ -19,8 +19,13 @@ const BarcodeSize = 128
 // ([ReadBarcode]). Cells that carry no code always score 0.
 //
 // It uses Conv, Reshape, Mul and Concat only, so that every engine runs it.
-func BarcodeReader(batch int) []byte {
-	const cellW, cellH, cells = BarcodeSize / barcode.Columns, BarcodeSize / barcode.Rows, barcode.Cells
+func BarcodeReader(batch int) []byte { return BarcodeReaderOf(batch, BarcodeSize) }
+
+// BarcodeReaderOf is [BarcodeReader] for pictures of size × size, a multiple of
+// [BarcodeSize].
+func BarcodeReaderOf(batch, size int) []byte {
+	const cells = barcode.Cells
+	cellW, cellH := size/barcode.Columns, size/barcode.Rows
 	kernel := make([]float32, 3*cellH*cellW)
 	inside := 3 * (cellW / 2) * (cellH / 2)
 	for i := range kernel { // the middle half each way: edges may be blurred
@@ -33,7 +38,7 @@ func BarcodeReader(batch int) []byte {
 	for range batch {
 		for c := range cells {
 			x, y := float32(c%barcode.Columns*cellW), float32(c/barcode.Columns*cellH)
-			boxes = append(boxes, x, y, x+cellW, y+cellH)
+			boxes = append(boxes, x, y, x+float32(cellW), y+float32(cellH))
 			classes = append(classes, float32(c))
 			mask = append(mask, 0)
 			if hasCode(c) {
@@ -42,7 +47,7 @@ func BarcodeReader(batch int) []byte {
 		}
 	}
 	g := &Graph{
-		Inputs:  []Value{{"images", Float, []int{batch, 3, BarcodeSize, BarcodeSize}}},
+		Inputs:  []Value{{"images", Float, []int{batch, 3, size, size}}},
 		Outputs: []Value{{"output", Float, []int{batch, cells, 6}}},
 		Initializers: []Tensor{
 			FloatTensor("kernel", []int{1, 3, cellH, cellW}, kernel),
@@ -53,7 +58,7 @@ func BarcodeReader(batch int) []byte {
 		},
 		Nodes: []Node{
 			{Op: "Conv", Inputs: []string{"images", "kernel"}, Outputs: []string{"means"}, Attrs: []Attr{
-				IntsAttr("kernel_shape", cellH, cellW), IntsAttr("strides", cellH, cellW),
+				IntsAttr("kernel_shape", int64(cellH), int64(cellW)), IntsAttr("strides", int64(cellH), int64(cellW)),
 				IntsAttr("pads", 0, 0, 0, 0), IntsAttr("dilations", 1, 1), IntAttr("group", 1),
 			}},
 			{Op: "Reshape", Inputs: []string{"means", "rows"}, Outputs: []string{"column"}},
@@ -66,12 +71,15 @@ func BarcodeReader(batch int) []byte {
 
 // BarcodeManifest says how to feed the reader and to read its answer. It names
 // no file.
-func BarcodeManifest() models.Manifest {
+func BarcodeManifest() models.Manifest { return BarcodeManifestOf(BarcodeSize) }
+
+// BarcodeManifestOf is that of [BarcodeReaderOf].
+func BarcodeManifestOf(size int) models.Manifest {
 	m := models.Manifest{
 		Name: "barcode",
 		Task: models.Detect,
 		Input: models.Input{
-			Width: BarcodeSize, Height: BarcodeSize, Layout: models.NCHW, Color: models.BGR,
+			Width: size, Height: size, Layout: models.NCHW, Color: models.BGR,
 			Resize: models.Stretch, Interpolation: models.Linear, Scale: 1, Type: models.Float32,
 		},
 		Output: models.Output{Decoder: "end2end", MinScore: 0.5, MaxObjects: barcode.Cells},
