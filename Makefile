@@ -51,7 +51,7 @@ test: setup
 # killed again and again while detections are written and read; brokers that are
 # away for half a minute.
 soak:
-	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run 'Cluster|HubKilled' ./internal/bus
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run 'Cluster|HubKilled|HubCutOff' ./internal/bus
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window|Away' ./internal/stagetest
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'AllCameras|CamerasComeAndGo' ./pipeline
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run SwapsLeaveNothing ./pipeline
