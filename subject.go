@@ -70,6 +70,20 @@ func (s Subjects) ParseWork(host, subject string) (camera, model string, err err
 // Detection carries the results of model on camera, in frame order.
 func (s Subjects) Detection(camera, model string) string { return s.join("detection", camera, model) }
 
+// StoreDetection is where a detection is given to a stream that has subscribers
+// behind more than one server: it becomes [Subjects.Detection] in there. What is
+// published for those who listen is another message.
+func (s Subjects) StoreDetection(camera, model string) string {
+	return s.join("store", "detection", camera, model)
+}
+
+// Gather is below which a host's server sends what a hub collects.
+func (s Subjects) Gather(host string) string { return s.join("gather", host) }
+
+// Pull is below which a hub asks a host's server for it; generation is that of
+// the host's store, see package bus.
+func (s Subjects) Pull(host, generation string) string { return s.join("pull", host, generation) }
+
 // Detections matches the results of every camera and model.
 func (s Subjects) Detections() string { return s.join("detection", ">") }
 

@@ -75,6 +75,32 @@ type Bus struct {
 	Cert string `yaml:"cert"`
 	// File with the key of the certificate.
 	Key string `yaml:"key"`
+	// The plant's server, where this host has one of its own: what the host stores
+	// stays on it, also while the hub is away, and the hub collects the detections.
+	Hub Hub `yaml:"hub"`
+	// Address at which the server inside the program, itself a hub, takes the servers
+	// of camera hosts, such as 0.0.0.0:7422; empty: none.
+	Leafs string `yaml:"leafs"`
+}
+
+// Hub is the plant's server, of which this host's is a leaf node.
+type Hub struct {
+	// Address of its listener for leaf nodes, or several separated by commas, such as
+	// nats-leaf://10.0.0.2:7422 or tls://hub:7422, with user:password@ where it wants
+	// that. Empty: there is no hub, or the server of bus.url connects to it by itself.
+	URL string `yaml:"url"`
+	// File with the NKey seed for the hub: that of the role leaf.
+	NKey string `yaml:"nkey"`
+	// File with the credentials for the hub.
+	Creds string `yaml:"creds"`
+	// File with the certificate authority of the hub.
+	CA string `yaml:"ca"`
+	// File with a certificate, if the hub asks for one.
+	Cert string `yaml:"cert"`
+	// File with the key of the certificate.
+	Key string `yaml:"key"`
+	// JetStream domain of the hub; empty: hub.
+	Domain string `yaml:"domain"`
 }
 
 // HTTP is the web server.

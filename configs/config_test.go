@@ -48,7 +48,7 @@ func TestEverything(t *testing.T) {
 	want := configs.Config{
 		Site: "plant-1",
 		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Spool: 2 << 30, JPEG: 90, Prefix: "eu.plant",
-			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", Domain: "hub", CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
+			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", Domain: "hub", Hub: configs.Hub{Domain: "plant"}, CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
 		HTTP: configs.HTTP{Listen: ":80"},
 		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second),
 			Weight: 1, Batch: configs.Batch{MaxWait: configs.Duration(5 * time.Millisecond)}},
@@ -243,6 +243,26 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("a value of the environment is in the error: %v", err)
 		}
 	})
+}
+
+// TestHub reads what a file says of a plant's server.
+func TestHub(t *testing.T) {
+	env := func(name string) (string, bool) { return "p@", name == "PW" }
+	c, err := configs.Load("testdata/hub.yaml", configs.Options{Env: env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := configs.Hub{URL: "nats-leaf://u:p@@a:7422, tls://b", CA: "ca.pem", Cert: "c.pem", Key: "k.pem", Domain: "plant"}
+	if c.Bus.Hub != want || c.Bus.Leafs != "" {
+		t.Errorf("%+v", c.Bus)
+	}
+	c, err = configs.Parse("hub.yaml", []byte("bus: {leafs: '0.0.0.0:7422', hub: {domain: plant}}\ncameras: [{id: gate, source: '0'}]\n"), configs.Options{Env: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Bus.Leafs != "0.0.0.0:7422" || c.Bus.Hub.Domain != "plant" {
+		t.Errorf("%+v", c.Bus)
+	}
 }
 
 // A configuration for another environment is checked but for what depends on

@@ -3,7 +3,6 @@ package configs
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -100,72 +99,6 @@ func (v validator) id(path, id string) {
 		v.bad(path, "is missing; allowed are a-z, 0-9, _ and -")
 	case err != nil:
 		v.bad(path, "must be 1 to 64 characters of a-z, 0-9, _ and -%s", v.got(path))
-	}
-}
-
-func (v validator) bus(b Bus) {
-	unknown := v.failed("bus.url") // asked now: a problem of "bus" counts for all below it
-	if !v.failed("bus.prefix") && vedette.CheckPrefix(b.Prefix) != nil {
-		v.bad("bus.prefix", "must be an id of a-z, 0-9, _ and -, or several joined by dots%s", v.got("bus.prefix"))
-	}
-	v.size("bus.max_store", b.MaxStore, 1<<20)
-	v.size("bus.spool", b.Spool, 16<<20)
-	v.whole("bus.jpeg", b.JPEG, 0, 100)
-	if (b.Cert == "") != (b.Key == "") {
-		v.bad("bus.cert", "a certificate needs both bus.cert and bus.key")
-	}
-	if !v.failed("bus.sync") && (b.Sync < 0 || b.Sync > Sync(10*time.Minute)) {
-		v.bad("bus.sync", "must be always, or up to 10m%s", v.got("bus.sync"))
-	}
-	if b.Domain != "" && !v.failed("bus.domain") && !domains.MatchString(b.Domain) {
-		v.bad("bus.domain", "must be letters, digits, _ and -%s", v.got("bus.domain"))
-	}
-	if b.Inbox != "" && !v.failed("bus.inbox") && !inboxes.MatchString(b.Inbox) {
-		v.bad("bus.inbox", "must be words of letters, digits, _ and -, joined by dots%s", v.got("bus.inbox"))
-	}
-	if b.Password != "" && b.User == "" && !v.failed("bus.user") {
-		v.bad("bus.password", "needs bus.user")
-	}
-	logins := 0
-	for _, given := range []string{b.User, b.NKey, b.Creds} {
-		if given != "" {
-			logins++
-		}
-	}
-	if logins > 1 {
-		v.bad("bus", "give one of user, nkey and creds, not several")
-	}
-	if unknown {
-		return
-	}
-	if b.URL == "" {
-		v.embedded(b, logins > 0)
-		return
-	}
-	for one := range strings.SplitSeq(b.URL, ",") {
-		u, err := url.Parse(strings.TrimSpace(one))
-		if err != nil || u.Hostname() == "" || (u.Scheme != "nats" && u.Scheme != "tls" && u.Scheme != "ws" && u.Scheme != "wss") {
-			v.bad("bus.url", "must be like nats://host:4222 or tls://host:4222, several separated by commas")
-		}
-	}
-}
-
-var domains = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
-var inboxes = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
-
-// embedded checks what is for the server inside the program alone.
-func (v validator) embedded(b Bus, login bool) {
-	v.address("bus.listen", b.Listen)
-	if login || b.Inbox+b.Domain != "" {
-		v.bad("bus", "user, nkey, creds, inbox and domain are for an external server: set bus.url")
-	}
-	if b.CA != "" && b.Cert == "" {
-		v.bad("bus.ca", "asks clients for a certificate, which needs that of the server, too: bus.cert and bus.key")
-	}
-	host, _, err := net.SplitHostPort(b.Listen)
-	if err == nil && b.Store == "" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
-		v.bad("bus.store", "must be a folder when bus.listen is not on loopback: everybody needs a key then, and the keys are in there")
 	}
 }
 

@@ -22,9 +22,13 @@ func TestMain(m *testing.M) {
 	if ingest.IsChild() {
 		os.Exit(ingest.ChildMain())
 	}
+	// A server that collects of others waits for their answer in the background,
+	// also when it is stopped.
+	sourcing := "github.com/nats-io/nats-server/v2/server.(*stream)."
 	// nats.go leaves a goroutine behind when an object is stored before that has
 	// come to run: it then waits on a channel that is nil by then.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"),
+		goleak.IgnoreTopFunction(sourcing+"tryDeleteSourcingConsumer.func1"), goleak.IgnoreTopFunction(sourcing+"trySetupSourceConsumer.func3"))
 }
 
 // camera looks at a source with some models.

@@ -34,6 +34,9 @@ type OwnedError struct {
 	Host     string
 	PID      int
 	Captured bool // captured there; else owned
+	// Silent says that nothing is heard of that host, which goes on by itself when
+	// it is cut off.
+	Silent bool
 }
 
 func (e *OwnedError) Error() string {
@@ -44,6 +47,10 @@ func (e *OwnedError) Error() string {
 	done := "owned"
 	if e.Captured {
 		done = "captured"
+	}
+	if e.Silent {
+		return fmt.Sprintf("%s %s %s %s %v, by the instance %s on the host %s (process %d), of which nothing is heard: it may be cut off and at work; if that host is gone for good, say so with vedette forget %s, else leave %s out here, or give %s %s",
+			what, strings.Join(e.Cameras, ", "), is, done, ErrOwned, e.Instance, e.Host, e.PID, e.Host, it, it, ids)
 	}
 	return fmt.Sprintf("%s %s %s %s %v, by the instance %s on the host %s (process %d): stop that one, leave %s out here, or give %s %s",
 		what, strings.Join(e.Cameras, ", "), is, done, ErrOwned, e.Instance, e.Host, e.PID, it, it, ids)
@@ -60,12 +67,19 @@ func (e *OwnedError) Unwrap() error { return ErrOwned }
 // wants its place: by the process that is gone, where it was on this machine, or
 // by nobody's answering for it when all on the bus are asked. A holder that was
 // taken for dead sees that from its lease and gives in.
+//
+// A host that is a leaf node of a hub has leases of its own and of the plant.
+// Those of the host keep its processes apart, whether the hub is there or not;
+// those of the plant keep hosts apart: taken when the hub is there, at the start
+// or later, and then who came later gives in. The silence of such a host says
+// nothing: it may be cut off, and goes on. So nobody takes its place.
 type claims struct {
 	open   func(context.Context) (*bus.Leases, error)
 	roster *roster
 	ask    func() // has everybody on the bus say that they live
 	self   bus.Holder
 	log    *slog.Logger
+	plant  *claims // those of the plant; nil: these are
 
 	// changing is held while leases are taken, looked at or returned, so that
 	// none is taken again while it is returned.
@@ -95,12 +109,15 @@ func (c *claims) take(ctx context.Context, keys ...string) error {
 	if c == nil {
 		return nil
 	}
+	keys = slices.DeleteFunc(slices.Clone(keys), c.has)
 	c.changing.Lock()
-	defer c.changing.Unlock()
-	keys = slices.DeleteFunc(keys, c.has)
-	err := c.obtain(ctx, keys)
+	err := c.obtain(ctx, slices.Clone(keys))
+	c.changing.Unlock()
+	if err == nil {
+		err = c.plant.take(ctx, keys...)
+	}
 	if err != nil {
-		c.leave(context.WithoutCancel(ctx), keys)
+		c.giveBack(context.WithoutCancel(ctx), keys...)
 	}
 	return err
 }
@@ -115,6 +132,12 @@ func (c *claims) obtain(ctx context.Context, keys []string) error {
 		var lease *bus.Lease
 		if err == nil {
 			lease, err = leases.Take(ctx, keys[0], c.self)
+		}
+		if leases == nil && c.self.Domain != "" && ctx.Err() == nil { // the hub is away: none can be taken
+			for _, key := range keys {
+				c.keep(key, nil, err)
+			}
+			return nil
 		}
 		if errors.Is(err, bus.ErrHeld) {
 			if keys, err = c.inherit(ctx, leases, lease, keys); err != nil {
@@ -149,7 +172,10 @@ func (c *claims) inherit(ctx context.Context, leases *bus.Leases, first *bus.Lea
 		return nil, err
 	}
 	if refused := slices.DeleteFunc(slices.Clone(found), func(l *bus.Lease) bool { return !living[l.Holder.Instance] }); len(refused) > 0 {
-		return nil, owned(refused)
+		return nil, owned(refused, false)
+	}
+	if silent := slices.DeleteFunc(slices.Clone(found), func(l *bus.Lease) bool { return l.Holder.Domain == "" || l.Holder.Host == c.self.Host }); len(silent) > 0 {
+		return nil, owned(silent, true)
 	}
 	for _, ghost := range found {
 		lease, err := leases.Replace(ctx, ghost, c.self)
@@ -194,13 +220,13 @@ func (c *claims) living(ctx context.Context, found []*bus.Lease) (map[string]boo
 }
 
 // owned makes errors of leases, one for each holder.
-func owned(leases []*bus.Lease) error {
+func owned(leases []*bus.Lease, silent bool) error {
 	by := map[string]*OwnedError{}
 	slices.SortFunc(leases, func(a, b *bus.Lease) int { return strings.Compare(a.Key, b.Key) })
 	for _, l := range leases {
 		e := by[l.Holder.Instance]
 		if e == nil {
-			e = &OwnedError{Instance: l.Holder.Instance, Host: l.Holder.Host, PID: l.Holder.PID, Captured: true}
+			e = &OwnedError{Instance: l.Holder.Instance, Host: l.Holder.Host, PID: l.Holder.PID, Captured: true, Silent: silent}
 			by[l.Holder.Instance] = e
 		}
 		e.Captured = e.Captured && strings.HasPrefix(l.Key, captureKey)
@@ -218,9 +244,12 @@ func owned(leases []*bus.Lease) error {
 // lost looks whether the leases are still this process's own, takes those that
 // are not written yet, and returns who has the others now.
 func (c *claims) lost(ctx context.Context) map[string]*OwnedError {
+	lost := map[string]*OwnedError{}
+	if c.plant != nil {
+		maps.Copy(lost, c.plant.lost(ctx))
+	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	lost := map[string]*OwnedError{}
 	c.mu.Lock()
 	held := maps.Clone(c.held)
 	c.mu.Unlock()
@@ -237,7 +266,7 @@ func (c *claims) lost(ctx context.Context) map[string]*OwnedError {
 			c.keep(key, now, nil)
 			continue
 		case now != nil && lease != nil:
-			err = owned([]*bus.Lease{now})
+			err = owned([]*bus.Lease{now}, false)
 		default: // not written yet, or gone with the broker's store
 			err = c.obtain(ctx, []string{key})
 		}
@@ -304,6 +333,7 @@ func (c *claims) close(ctx context.Context) {
 	keys := slices.Collect(maps.Keys(c.held))
 	c.mu.Unlock()
 	c.leave(ctx, keys)
+	c.plant.close(ctx)
 }
 
 // giveBack returns leases.
@@ -311,6 +341,7 @@ func (c *claims) giveBack(ctx context.Context, keys ...string) {
 	if c == nil {
 		return
 	}
+	c.plant.giveBack(ctx, keys...)
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	c.leave(ctx, keys)

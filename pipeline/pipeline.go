@@ -131,6 +131,7 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Pipeline, error) {
 func (p *Pipeline) start(ctx context.Context) error {
 	var err error
 	cfg := p.cfg.Bus
+	cfg.Host = p.cfg.Host
 	if p.runs == (Stages{Infer: true}) {
 		cfg.Role = bus.Worker
 	}

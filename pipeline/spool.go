@@ -55,6 +55,9 @@ func (p *Pipeline) forgetSpooled(ctx context.Context, keep func(camera, model st
 type SpoolStatus struct {
 	Bytes    int64 `json:"bytes"`
 	MaxBytes int64 `json:"max_bytes"`
+	// Writable is false while the disk is full, for example: lossless frames of
+	// live cameras then wait in memory alone.
+	Writable bool `json:"writable"`
 }
 
 // spoolHigh is the share of the spool's limit from which on it is complained of:
@@ -74,7 +77,7 @@ func (p *Pipeline) spoolStatus() *SpoolStatus {
 		return nil
 	}
 	used, limit := spool.Bytes()
-	s := &SpoolStatus{Bytes: used, MaxBytes: limit}
+	s := &SpoolStatus{Bytes: used, MaxBytes: limit, Writable: spool.Writable()}
 	p.deps.Metrics.Spool(used, limit)
 	if high := s.High(); high != p.spoolHigh.Swap(high) && high {
 		p.deps.Log.Warn("the spool of lossless frames is nearly full: when it is, frames fail with spool_full", "bytes", used, "limit", limit)
@@ -117,6 +120,9 @@ func (l spoolLog) Append(ctx context.Context, header, body []byte) (uint64, erro
 	id, err := l.SpoolLog.Append(ctx, header, body)
 	if errors.Is(err, bus.ErrSpoolFull) {
 		err = fmt.Errorf("%w: %w", preprocess.ErrSpoolFull, err)
+	}
+	if errors.Is(err, bus.ErrSpoolRefused) {
+		err = fmt.Errorf("%w: %w", preprocess.ErrSpoolRefused, err)
 	}
 	return id, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/bus"
 	"github.com/vedette-io/vedette/internal/obs"
 	"github.com/vedette-io/vedette/internal/supervise"
 	"github.com/vedette-io/vedette/preprocess"
@@ -170,6 +171,29 @@ type BusStatus struct {
 	Reconnects    uint64 `json:"reconnects"`
 	SlowConsumers uint64 `json:"slow_consumers"`
 	Errors        uint64 `json:"errors"`
+	// Hub is the plant's server, where this host's, in this process, is a leaf node.
+	Hub *HubStatus `json:"hub,omitempty"`
+}
+
+// HubStatus is how it stands with the plant's server.
+type HubStatus struct {
+	Domain    string       `json:"domain"`
+	Connected bool         `json:"connected"` // since Since
+	Since     vedette.Time `json:"since"`
+	// Collects says that the hub has, or is getting, the detections that are stored
+	// here; Waiting is how many it lacks, as far as is known.
+	Collects bool   `json:"collects"`
+	Waiting  uint64 `json:"waiting"`
+	Reason   string `json:"reason,omitempty"` // why it is not connected, or does not collect
+}
+
+// hubStatus says how it stands with the hub; nil: there is none, or another
+// process knows.
+func hubStatus(s *bus.HubState) *HubStatus {
+	if s == nil {
+		return nil
+	}
+	return &HubStatus{Domain: s.Domain, Connected: s.Connected, Since: vedette.At(s.Since), Collects: s.Collects, Waiting: s.Waiting, Reason: s.Problem}
 }
 
 // Status is a snapshot of everything that this process does. It may be called
@@ -182,7 +206,7 @@ func (p *Pipeline) Status() Status {
 		Degraded: p.writer != nil && p.writer.Degraded(),
 		Bus: BusStatus{
 			Address: p.bus.Address(), Disconnects: c.Disconnects.Load(), Reconnects: c.Reconnects.Load(),
-			SlowConsumers: c.SlowConsumers.Load(), Errors: c.Errors.Load(),
+			SlowConsumers: c.SlowConsumers.Load(), Errors: c.Errors.Load(), Hub: hubStatus(p.bus.HubState()),
 		},
 	}
 	s.BoundsMillis = obs.BoundsMillis()

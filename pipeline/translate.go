@@ -54,7 +54,8 @@ func BusConfig(b configs.Bus) bus.Config {
 		URL: b.URL, Listen: b.Listen, Store: b.Store, MaxStore: int64(b.MaxStore), Prefix: b.Prefix,
 		User: b.User, Password: b.Password, NKey: b.NKey, Creds: b.Creds,
 		Inbox: b.Inbox, Domain: b.Domain, CA: b.CA, Cert: b.Cert, Key: b.Key,
-		SyncAlways: b.Sync == 0, SyncInterval: time.Duration(b.Sync),
+		SyncAlways: b.Sync == 0, SyncInterval: time.Duration(b.Sync), Leafs: b.Leafs,
+		Hub: bus.Hub{URL: b.Hub.URL, NKey: b.Hub.NKey, Creds: b.Hub.Creds, CA: b.Hub.CA, Cert: b.Hub.Cert, Key: b.Hub.Key, Domain: b.Hub.Domain},
 	}
 }
 

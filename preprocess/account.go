@@ -32,6 +32,10 @@ type Counts struct {
 	Inferred  uint64            `json:"inferred"`
 	InFlight  uint64            `json:"in_flight"`
 	SourceGap uint64            `json:"source_gap"`
+	// Unstored counts results, of the frames above, that were published live while
+	// the store refused them: the stream lacks them, but for one that it took
+	// without saying so.
+	Unstored uint64 `json:"unstored"`
 }
 
 // Balance is Captured minus everything it must equal: zero, always.
@@ -79,6 +83,12 @@ func (a *account) enter(n uint64) {
 func (a *account) sourceGap(n uint64) {
 	a.mu.Lock()
 	a.c.SourceGap += n
+	a.mu.Unlock()
+}
+
+func (a *account) unstored() {
+	a.mu.Lock()
+	a.c.Unstored++
 	a.mu.Unlock()
 }
 

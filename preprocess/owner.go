@@ -60,9 +60,14 @@ type Workers interface {
 	Request(ctx context.Context, model string, req *tensor.Request, body []byte, done func(*tensor.Answer, error))
 }
 
+// ErrUnstored says that a detection was published to who listens live, and that
+// the store refused it: its disk is full, most likely.
+var ErrUnstored = errors.New("the result is published, but not stored")
+
 // Writer publishes detections. Write is called in the order of each camera's
-// frames and must keep it; done is called once the message is safe, or with
-// the reason it never will be.
+// frames and must keep it; done is called once the message is safe, with
+// [ErrUnstored] if it was published and the store refuses it, or with the reason
+// why it never will be published.
 type Writer interface {
 	Write(ctx context.Context, d *vedette.Detection, done func(error))
 }
@@ -72,6 +77,7 @@ type Writer interface {
 type Observer interface {
 	Captured(camera, model string, n uint64)
 	SourceGap(camera string, n uint64)
+	Unstored(camera, model string)
 	Frames(camera, model, result, reason string, n uint64)
 	Stage(stage, camera, model string, d time.Duration)
 	Latency(camera, model string, d time.Duration)

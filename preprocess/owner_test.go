@@ -92,6 +92,7 @@ type observer struct{}
 
 func (observer) Captured(_, _ string, _ uint64)        {}
 func (observer) SourceGap(string, uint64)              {}
+func (observer) Unstored(string, string)               {}
 func (observer) Frames(_, _, _, _ string, _ uint64)    {}
 func (observer) Stage(_, _, _ string, _ time.Duration) {}
 func (observer) Latency(_, _ string, _ time.Duration)  {}

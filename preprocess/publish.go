@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -66,6 +67,11 @@ func (l *lane) write(t *ticket, finished func()) {
 	// A result that exists is written even while the owner stops.
 	deps.Writer.Write(context.WithoutCancel(l.camera.ctx), d, func(err error) {
 		defer finished()
+		if errors.Is(err, ErrUnstored) { // it could not wait: a full disk costs the store, not what is seen live
+			l.account.unstored()
+			deps.Observer.Unstored(d.Camera, d.Model.Name)
+			err = nil
+		}
 		if err != nil {
 			deps.Log.Error("detection not published", "camera", d.Camera, "frame_id", t.frame.ID().String(), "error", err)
 			l.account.leave(outDropped, DropUnpublished, 1)

@@ -15,6 +15,8 @@ import (
 var (
 	// ErrSpoolFull says that there is no room for another tensor.
 	ErrSpoolFull = errors.New("the spool is full")
+	// ErrSpoolRefused says that the spool is there and cannot be written.
+	ErrSpoolRefused = errors.New("the spool cannot be written")
 	// ErrSpoolLost says that an entry is not there, and never will be.
 	ErrSpoolLost = errors.New("the spool has lost the frame")
 )
@@ -36,7 +38,8 @@ type Spool interface {
 type SpoolLog interface {
 	// Append writes an entry behind the others and returns when it is safe. The
 	// error wraps [ErrSpoolFull] if there is no room for the body; an entry
-	// without one needs next to none.
+	// without one needs next to none. It wraps [ErrSpoolRefused] if nothing can be
+	// written for now, and returns soon then.
 	Append(ctx context.Context, header, body []byte) (id uint64, err error)
 	// Read returns the body of an entry. The error wraps [ErrSpoolLost] if it is
 	// gone.
@@ -190,7 +193,8 @@ func (l *lane) prepare(e *entry) *spooled {
 
 // append writes s, and tries for as long as the spool cannot be reached. A
 // frame for which there is no room is noted without its tensor: it has failed.
-// It returns false when ctx ends first.
+// While the spool cannot be written, frames go on in memory: looking does not
+// wait for a disk. It returns false when ctx ends first.
 func (l *lane) append(ctx context.Context, s *spooled) bool {
 	for {
 		header, err := json.Marshal(&s.spoolHeader)
@@ -219,6 +223,11 @@ func (l *lane) append(ctx context.Context, s *spooled) bool {
 			s.unmake(s.body)
 			s.body, s.picture, s.Failed, s.Reason = nil, nil, FailedSpoolFull, FailedSpoolFull
 			continue
+		case errors.Is(err, ErrSpoolRefused):
+			l.appending.over(l, err)
+			s.id = 0
+			l.backlog.awaitRoom(ctx)
+			return ctx.Err() == nil
 		}
 		l.appending.over(l, err)
 		select {

@@ -25,6 +25,7 @@ type spool struct {
 	bodies  map[uint64][]byte
 	room    int // bodies; 0: any number
 	away    bool
+	refuses bool // as with a full disk
 	reads   int
 }
 
@@ -40,6 +41,8 @@ func (s *spool) Append(_ context.Context, header, body []byte) (uint64, error) {
 	switch {
 	case s.away:
 		return 0, errors.New("nobody there")
+	case s.refuses:
+		return 0, fmt.Errorf("%w: no space left", preprocess.ErrSpoolRefused)
 	case s.room > 0 && len(body) > 0 && len(s.bodies) >= s.room:
 		return 0, fmt.Errorf("%w: %d tensors", preprocess.ErrSpoolFull, len(s.bodies))
 	}
@@ -214,6 +217,57 @@ func TestSpoolAway(t *testing.T) {
 		s.set(func() { s.away = false })
 		r.finish(t)
 		checkSpooled(t, 10, r.writer.out)
+	})
+}
+
+// While the spool cannot be written, frames go on in memory, as many as there is
+// room for; the others wait where they are. None is lost.
+func TestSpoolRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool()
+		r := newSpooledRig(t, s, nil, slow(time.Second))
+		for seq := range uint64(40) {
+			if seq == 10 {
+				s.set(func() { s.refuses = true })
+			}
+			r.deliver(t, r.frame("e1", seq))
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := r.freed(); n < 10 || n > 25 {
+			t.Errorf("%d of 40 pictures are free: ten are on the disk, and a few more in memory", n)
+		}
+		time.Sleep(25 * time.Second)
+		s.set(func() { s.refuses = false })
+		r.deliver(t, r.frame("e1", 40))
+		r.finish(t)
+		checkSpooled(t, 41, r.writer.out)
+		for _, d := range r.writer.out {
+			if d.Status != vedette.StatusOK {
+				t.Errorf("frame %d: %s %q", d.Seq, d.Status, d.Reason)
+			}
+		}
+		if s.left() != 0 {
+			t.Errorf("%d entries stay in the spool", s.left())
+		}
+	})
+}
+
+// What the store refuses is a result all the same, and is counted.
+func TestUnstoredIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool()
+		r := newSpooledRig(t, s, nil, slow(time.Millisecond))
+		r.writer.fail = func(*vedette.Detection) error { return preprocess.ErrUnstored }
+		for seq := range uint64(5) {
+			r.deliver(t, r.frame("e1", seq))
+		}
+		r.finish(t)
+		if c := r.owner.Accounts()["cam"]["m"]; c.Inferred != 5 || c.Unstored != 5 || c.Balance() != 0 {
+			t.Errorf("account %+v", c)
+		}
+		if r.freed() != 5 || s.left() != 0 {
+			t.Errorf("%d pictures are free, %d entries stay", r.freed(), s.left())
+		}
 	})
 }
 

@@ -131,6 +131,7 @@ func checkFiles(c *configs.Config, r configs.Report) {
 	unread := false
 	for _, f := range []struct{ key, file string }{
 		{"nkey", c.Bus.NKey}, {"creds", c.Bus.Creds}, {"ca", c.Bus.CA}, {"cert", c.Bus.Cert}, {"key", c.Bus.Key},
+		{"hub.nkey", c.Bus.Hub.NKey}, {"hub.creds", c.Bus.Hub.Creds}, {"hub.ca", c.Bus.Hub.CA}, {"hub.cert", c.Bus.Hub.Cert}, {"hub.key", c.Bus.Hub.Key},
 	} {
 		path := "bus." + f.key
 		if f.file == "" || r.Failed(path) {

@@ -52,6 +52,12 @@ func (d *doctor) plant(ctx context.Context, file string) error {
 		if c.Bus.Listen != "" {
 			d.listener("bus", c.Bus.Listen, "bus.listen")
 		}
+		if c.Bus.Leafs != "" {
+			d.listener("leaf nodes", c.Bus.Leafs, "bus.leafs")
+		}
+		if c.Bus.Hub.URL != "" {
+			d.hub(ctx, cfg)
+		}
 	} else {
 		d.server(ctx, cfg)
 	}
@@ -144,7 +150,34 @@ func (d *doctor) server(ctx context.Context, cfg pipeline.Config) {
 				humanize.IBytes(uint64(b.MaxPayload())), m.Name, humanize.IBytes(uint64(need)))
 		}
 	}
+	if cfg.Bus.HasHub() {
+		if err := b.HubAnswers(within); err != nil {
+			d.wrong("hub", "%v", err)
+		} else {
+			d.good("hub", "its JetStream answers in the domain %s", cfg.Bus.Hub.Domain)
+		}
+	}
 	d.instances(within, b)
+}
+
+// hub looks at the plant's server, of which this host's is a leaf node.
+func (d *doctor) hub(ctx context.Context, cfg pipeline.Config) {
+	within, cancel := context.WithTimeout(ctx, doctorBusPatience)
+	defer cancel()
+	r, err := bus.InspectHub(within, cfg.Bus, d.g.log)
+	if err != nil {
+		d.wrong("hub", "%v", err)
+		return
+	}
+	version := ""
+	if r.Version != "" {
+		version = " (NATS " + r.Version + ")"
+	}
+	of := ""
+	if r.Most > 0 {
+		of = " of " + humanize.IBytes(uint64(r.Most))
+	}
+	d.good("hub", "it is there%s, takes the login, and its JetStream answers in the domain %s; %s%s used", version, r.Domain, humanize.IBytes(uint64(r.Used)), of)
 }
 
 // instances says who is on the bus.

@@ -243,8 +243,8 @@ func newKeys(_ *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys DIR",
 		Short: "makes the keys of the roles for a NATS server of your own, and its accounts",
-		Long: `Makes a key (NKey) for each role in a folder, unless it is there: stage, worker, operator and
-subscriber. Beside them it writes accounts.conf, which the server's configuration includes and
+		Long: `Makes a key (NKey) for each role in a folder, unless it is there: stage, worker, leaf, operator
+and subscriber. Beside them it writes accounts.conf, which the server's configuration includes and
 which says what each role may see and publish. docs/nats has such configurations.`,
 		Example: "  vedette keys ./keys",
 		Args:    cobra.ExactArgs(1),

@@ -146,7 +146,7 @@ func TestKeysCommand(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "keys")
 	first := run(t, "keys", dir)
-	if first.code != 0 || strings.Count(first.stdout, "\n") != 5 {
+	if first.code != 0 || strings.Count(first.stdout, "\n") != 6 {
 		t.Errorf("exit code %d: %s%s", first.code, first.stdout, first.stderr)
 	}
 	for path := range strings.Lines(first.stdout) {

@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&g.logLevel, "log-level", "warn", "debug, info, warn or error")
 	root.PersistentFlags().StringVar(&g.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(
-		newDetect(g), newRun(g), newIngest(g), newPreprocess(g), newInfer(g), newReload(g), newWatch(g), newCheck(g), newEval(g), newModels(g), newStatus(g), newDoctor(g), newDemo(g), newBench(g), newKeys(g), newVersion(),
+		newDetect(g), newRun(g), newIngest(g), newPreprocess(g), newInfer(g), newReload(g), newForget(g), newWatch(g), newCheck(g), newEval(g), newModels(g), newStatus(g), newDoctor(g), newDemo(g), newBench(g), newKeys(g), newVersion(),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)

@@ -94,6 +94,9 @@ func runPipeline(ctx context.Context, g *globals, o *runOptions) error {
 		}
 		tellBus(p.Bus(), cfg.Bus)
 	}
+	if cfg.Bus.Leafs != "" {
+		tell("servers of camera hosts log in with a key: give %s to them, as bus.hub.nkey", p.Bus().KeyFile(bus.Leaf))
+	}
 	stopReloads, err := listenReloads(ctx, g, o, p)
 	if err != nil {
 		return errors.Join(err, p.Close())

@@ -130,9 +130,13 @@ func (p *plantStatus) note(c *mergedCamera) string {
 	for _, model := range slices.Sorted(maps.Keys(c.Degraded)) {
 		parts = append(parts, fmt.Sprintf("DEGRADED: model %s is out: %s", model, c.Degraded[model]))
 	}
-	gaps := uint64(0)
+	gaps, unstored := uint64(0), uint64(0)
 	for _, a := range c.Accounts {
 		gaps = max(gaps, a.SourceGap)
+		unstored += a.Unstored
+	}
+	if unstored > 0 {
+		parts = append(parts, fmt.Sprintf("%s published but not stored", count(int(unstored), "result")))
 	}
 	if gaps > 0 {
 		parts = append(parts, fmt.Sprintf("the source itself left out %s", count(int(gaps), "frame")))
@@ -219,32 +223,64 @@ func (p *plantStatus) models() table {
 func (p *plantStatus) instances() table {
 	t := table{columns: []column{{"INSTANCE", false}, {"STAGE", false}, {"HOST", false}, {"UP", true}, {"VERSION", false}, {"STATE", false}}}
 	for _, s := range p.said {
-		var state []string
-		if s.Degraded {
-			state = append(state, "DEGRADED: detections are published but not stored")
-		}
-		if s.Spool.High() {
-			state = append(state, fmt.Sprintf("DEGRADED: the spool of lossless frames is nearly full: %s of %s", humanize.IBytes(uint64(s.Spool.Bytes)), humanize.IBytes(uint64(s.Spool.MaxBytes))))
-		}
-		for _, m := range s.Models {
-			if why := troubleOf(&m); why != "" {
-				state = append(state, m.Name+": "+why)
-			}
-			if m.Fallback != "" {
-				state = append(state, m.Name+" runs on the CPU: "+strings.ReplaceAll(m.Fallback, ", ", " "))
-			}
-		}
-		for _, pr := range s.Processes {
-			if why := p.process(pr); why != "" {
-				state = append(state, why)
-			}
-		}
-		if n := s.Bus.Reconnects; n > 0 {
-			state = append(state, "bus reconnected "+times(n))
-		}
-		t.add(s.Instance, s.Stage, s.Host, span(p.Time.Sub(s.Started.Time)), cmp.Or(s.Version, "-"), cmp.Or(strings.Join(state, ", "), "ok"))
+		t.add(s.Instance, s.Stage, s.Host, span(p.Time.Sub(s.Started.Time)), cmp.Or(s.Version, "-"), cmp.Or(strings.Join(p.states(&s), ", "), "ok"))
 	}
 	return t
+}
+
+// states is what is, or was, wrong with an instance.
+func (p *plantStatus) states(s *pipeline.Status) (state []string) {
+	if s.Degraded {
+		state = append(state, "DEGRADED: detections are published but not stored")
+	}
+	if s.Spool.High() {
+		state = append(state, fmt.Sprintf("DEGRADED: the spool of lossless frames is nearly full: %s of %s", humanize.IBytes(uint64(s.Spool.Bytes)), humanize.IBytes(uint64(s.Spool.MaxBytes))))
+	}
+	if s.Spool != nil && !s.Spool.Writable {
+		state = append(state, "DEGRADED: the spool of lossless frames cannot be written: they wait in memory")
+	}
+	for _, m := range s.Models {
+		if why := troubleOf(&m); why != "" {
+			state = append(state, m.Name+": "+why)
+		}
+		if m.Fallback != "" {
+			state = append(state, m.Name+" runs on the CPU: "+strings.ReplaceAll(m.Fallback, ", ", " "))
+		}
+	}
+	for _, pr := range s.Processes {
+		if why := p.process(pr); why != "" {
+			state = append(state, why)
+		}
+	}
+	if n := s.Bus.Reconnects; n > 0 {
+		state = append(state, "bus reconnected "+times(n))
+	}
+	if why := p.hub(s.Bus.Hub); why != "" {
+		state = append(state, why)
+	}
+	return state
+}
+
+// hub is what is to be said of the plant's server by a host that has its own.
+func (p *plantStatus) hub(h *pipeline.HubStatus) string {
+	if h == nil {
+		return ""
+	}
+	waiting := ""
+	if h.Waiting > 0 {
+		waiting = fmt.Sprintf("; %d detections wait for it", h.Waiting)
+	}
+	switch {
+	case !h.Connected && h.Reason != "":
+		return fmt.Sprintf("DEGRADED: the hub is away for %s: %s%s", span(p.Time.Sub(h.Since.Time)), h.Reason, waiting)
+	case !h.Connected:
+		return fmt.Sprintf("DEGRADED: the hub is away for %s%s", span(p.Time.Sub(h.Since.Time)), waiting)
+	case h.Reason != "":
+		return fmt.Sprintf("DEGRADED: the hub does not collect: %s%s", h.Reason, waiting)
+	case !h.Collects:
+		return "the hub is there and about to collect" + waiting
+	}
+	return ""
 }
 
 // process says what became of a process that is kept running; empty: nothing.

@@ -32,7 +32,7 @@ func plantAt(now time.Time) *plantStatus {
 		Stage: "preprocess", Instance: "edge-1-p7x2", Site: "plant-1", Host: "edge-1", Version: "v0.1.0", Started: ago(75*time.Hour + 30*time.Second), Degraded: true,
 		Cameras: []pipeline.CameraStatus{
 			{ID: "gate", Accounts: map[string]preprocess.Counts{
-				"yolox-nano": {Captured: 6_480_000, Inferred: 1_296_000, Gated: 12, Failed: 1, Expired: 2, Unfit: 40, InFlight: 1, SourceGap: 7,
+				"yolox-nano": {Captured: 6_480_000, Inferred: 1_296_000, Gated: 12, Failed: 1, Expired: 2, Unfit: 40, InFlight: 1, SourceGap: 7, Unstored: 31,
 					Dropped: map[string]uint64{"sampled": 5_183_000, "stale": 900, "overwritten": 4, "no_worker": 40}},
 				"plates": {Captured: 6_480_000, Inferred: 6_480_000},
 			}, Rates: map[string]obs.Rates{"yolox-nano": {Captured: 25, Inferred: 5}, "plates": {Captured: 25, Inferred: 24.96}},
@@ -75,7 +75,7 @@ line-1  ended    yolox-nano     0.0    0.0           -       100       100  -
 lost    online   -                -      -           -         -         -  -
 orphan  -        yolox-nano     0.0    0.0           -         0         0  -
 yard    offline  yolox-nano     0.0    0.0           -         0         0  -
-gate: reconnected 3 times; the source itself left out 7 frames
+gate: reconnected 3 times; 31 results published but not stored; the source itself left out 7 frames
 lost: nobody owns it: is vedette preprocess running?
 orphan: nobody captures it: is vedette ingest running?
 yard: offline for 3m20s: the camera cannot be reached: connection refused; reconnected once
@@ -124,6 +124,28 @@ func TestSpan(t *testing.T) {
 	} {
 		if got := span(d); got != want {
 			t.Errorf("%v is %s, want %s", d, got, want)
+		}
+	}
+}
+
+// What a host says of the plant's server.
+func TestStatusOfTheHub(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for _, tc := range []struct {
+		hub  pipeline.HubStatus
+		want string
+	}{
+		{pipeline.HubStatus{Connected: true, Collects: true}, ""},
+		{pipeline.HubStatus{Connected: true, Collects: true, Waiting: 3}, ""},
+		{pipeline.HubStatus{Connected: true, Waiting: 3}, "the hub is there and about to collect; 3 detections wait for it"},
+		{pipeline.HubStatus{Waiting: 120, Reason: "it cannot be reached: connection refused"}, "DEGRADED: the hub is away for 13s: it cannot be reached: connection refused; 120 detections wait for it"},
+		{pipeline.HubStatus{}, "DEGRADED: the hub is away for 13s"},
+		{pipeline.HubStatus{Connected: true, Reason: "its stream is another"}, "DEGRADED: the hub does not collect: its stream is another"},
+	} {
+		tc.hub.Since = vedette.At(now.Add(-13 * time.Second))
+		p := plantStatus{Time: vedette.At(now)}
+		if got := strings.Join(p.states(&pipeline.Status{Bus: pipeline.BusStatus{Hub: &tc.hub}}), ", "); got != tc.want {
+			t.Errorf("%+v: %q, want %q", tc.hub, got, tc.want)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func Accounts(prefix string, key func(Role) string) string {
 	w.line("    # A user that is added here needs an inbox prefix of its own (nats --inbox-prefix):")
 	w.line("    # subscribers see what is sent to %s.", Subscriber.inboxes())
 	w.line("    users: [")
-	for _, g := range []grant{t.stage(), t.worker(), t.operator()} {
+	for _, g := range []grant{t.stage(), t.worker(), t.leaf(), t.operator()} {
 		w.user(g.anyDomain(), key(g.role))
 	}
 	w.line("    ]")

@@ -18,17 +18,24 @@ import (
 
 // Bus is a running connection to NATS. It is safe for concurrent use.
 type Bus struct {
-	log      *slog.Logger
-	server   *embedded // nil with an external server
-	frames   *nats.Conn
-	tensors  *nats.Conn
-	control  *nats.Conn
-	js       jetstream.JetStream
-	api      string // what its questions begin with
-	subjects vedette.Subjects
-	counters Counters
-	denials  denials
-	limits   atomic.Pointer[Limits] // of the stream of detections, once ensured
+	log           *slog.Logger
+	server        *embedded // nil with an external server
+	frames        *nats.Conn
+	tensors       *nats.Conn
+	control       *nats.Conn
+	js            jetstream.JetStream
+	api           string   // what its questions begin with
+	hub           *hubSide // nil: this host's server is the plant's
+	pulls         *pulls   // nil: the server is not in this process, or has no hub
+	subjects      vedette.Subjects
+	counters      Counters
+	denials       denials
+	limits        atomic.Pointer[Limits] // of the stream of detections, once ensured
+	apart         atomic.Bool            // it takes them on a subject of its own
+	splits        bool                   // it has to
+	gathering     sync.Mutex             // guards what follows
+	gatherer      *gatherer
+	stopGathering func()
 	// How requests in flight learn that their connection was lost.
 	tensorsAway, controlAway outage
 	closing                  sync.Once
@@ -49,7 +56,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Bus{log: log, subjects: vedette.Subjects{Prefix: cfg.Prefix}, senders: map[*FrameSender]struct{}{}}
+	b := &Bus{log: log, subjects: vedette.Subjects{Prefix: cfg.Prefix}, splits: cfg.HasHub() || cfg.Leafs != "", senders: map[*FrameSender]struct{}{}}
 	b.tensorsAway.reset()
 	b.controlAway.reset()
 	if cfg.URL == "" {
@@ -58,7 +65,11 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
 			return nil, err
 		}
 	}
-	if err := b.connectAll(ctx, cfg); err != nil {
+	err := b.connectAll(ctx, cfg)
+	if err == nil && b.hub != nil && b.server != nil {
+		err = b.answerPulls(ctx, cfg)
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -86,6 +97,11 @@ func (b *Bus) connectAll(ctx context.Context, cfg Config) error {
 		return err
 	}
 	b.api = "$JS.API."
+	if cfg.HasHub() {
+		if err := b.reachHub(cfg); err != nil {
+			return err
+		}
+	}
 	if cfg.Domain == "" {
 		b.js, err = jetstream.New(b.control)
 		return err
@@ -231,6 +247,14 @@ func (b *Bus) Conn() *nats.Conn { return b.control }
 func (b *Bus) Close() error {
 	var err error
 	b.closing.Do(func() {
+		if b.stopGathering != nil {
+			b.stopGathering()
+		}
+		if b.pulls != nil {
+			if last, lastErr := b.lastStored(context.Background()); lastErr == nil {
+				err = b.pulls.closed(last)
+			}
+		}
 		for _, nc := range []*nats.Conn{b.frames, b.tensors, b.control} {
 			if nc == nil {
 				continue
@@ -241,7 +265,7 @@ func (b *Bus) Close() error {
 			nc.Close()
 		}
 		if b.server != nil {
-			err = b.server.close()
+			err = errors.Join(err, b.server.close())
 		}
 	})
 	return err

@@ -91,6 +91,13 @@ type Config struct {
 	SyncInterval time.Duration
 	// MaxStore bounds the store in bytes; 0: the limits of the streams do.
 	MaxStore int64
+	// Host is the id of this host; needed with a Hub.
+	Host string
+	// Hub is the plant's server, where this host's is a leaf node of it.
+	Hub Hub
+	// Leafs is host:port at which the embedded server, a hub itself, takes leaf
+	// nodes; empty: none. They log in with the key of [Leaf].
+	Leafs string
 	// Prefix of all subjects; empty: [vedette.DefaultPrefix].
 	Prefix string
 }
@@ -109,6 +116,7 @@ func (c Config) Validate() error {
 	if (c.Cert == "") != (c.Key == "") {
 		bad("a certificate needs both cert and key")
 	}
+	c.checkHub(bad)
 	if !slices.Contains(append(Roles(), ""), c.Role) {
 		bad("role %q: want %s", c.Role, Roles())
 	}
@@ -150,13 +158,19 @@ func (c Config) checkListen() error {
 	if c.Listen == "" {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
-	ip := net.ParseIP(host)
-	switch {
-	case err != nil, ip == nil && host != "localhost" && host != "":
-		return fmt.Errorf("listen %q: want address:port, for example 127.0.0.1:4222", c.Listen)
-	case c.Store == "" && c.Exposed():
+	if err := checkAddress("listen", c.Listen); err != nil {
+		return err
+	}
+	if c.Store == "" && c.Exposed() {
 		return fmt.Errorf("listen %q: beyond this machine everybody needs a key, and the keys are in the store: set bus.store", c.Listen)
+	}
+	return nil
+}
+
+func checkAddress(key, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || (ip == nil && host != "localhost" && host != "") {
+		return fmt.Errorf("%s %q: want address:port, for example 127.0.0.1:4222", key, address)
 	}
 	return nil
 }
@@ -197,6 +211,11 @@ func (c Config) CheckFiles() error {
 	}
 	if err := tlsOptions(new(server.Options), c); err != nil {
 		return err
+	}
+	if c.Hub.URL != "" {
+		if _, err := (table{vedette.Subjects{Prefix: c.Prefix}}).remote(c.Hub); err != nil {
+			return err
+		}
 	}
 	keys := filepath.Join(c.Store, keysFolder)
 	if _, err := os.Stat(keys); c.Store == "" || errors.Is(err, fs.ErrNotExist) {

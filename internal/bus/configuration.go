@@ -45,7 +45,7 @@ func (b *Bus) Configuration(ctx context.Context) (_ *Configuration, err error) {
 	defer cancel()
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
-	kv, err := b.js.KeyValue(ctx, b.subjects.Bucket("config")) // only an operator may make it
+	kv, err := b.plant().KeyValue(ctx, b.subjects.Bucket("config")) // only an operator may make it
 	var entry jetstream.KeyValueEntry
 	if err == nil {
 		entry, err = kv.Get(ctx, configurationKey)
@@ -67,10 +67,10 @@ func (b *Bus) PutConfiguration(ctx context.Context, text []byte) (revision uint6
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
 	bucket := b.subjects.Bucket("config")
-	kv, err := b.js.KeyValue(ctx, bucket)
+	kv, err := b.plant().KeyValue(ctx, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		err = b.replicated(0, bucket, func(replicas int) error {
-			kv, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		err = b.replicatedAtPlant(0, bucket, func(replicas int) error {
+			kv, err = b.plant().CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 				Bucket: bucket, Description: "the configuration of the plant", History: configurationHistory, Replicas: replicas,
 			})
 			return err

@@ -102,7 +102,11 @@ func whyDenied(ctx context.Context, err error) error {
 // jetStream is for what asks JetStream: it ends ctx when the server refuses, and
 // done puts that into err.
 func (b *Bus) jetStream(ctx context.Context, err *error) (context.Context, func()) {
-	ctx, answered := b.denials.watch(ctx, b.api, "$KV.", "$O.")
+	questions := []string{b.api, "$KV.", "$O."}
+	if b.hub != nil {
+		questions = append(questions, b.hub.api)
+	}
+	ctx, answered := b.denials.watch(ctx, questions...)
 	return ctx, func() {
 		*err = whyDenied(ctx, *err)
 		answered()

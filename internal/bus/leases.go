@@ -25,6 +25,9 @@ type Holder struct {
 	PID      int          `json:"pid"`
 	Process  string       `json:"process"` // see package process
 	Since    vedette.Time `json:"since"`
+	// Domain is where it stores, if that is not where the lease is: it goes on while
+	// it is cut off from there, and nothing is heard of it.
+	Domain string `json:"domain,omitempty"`
 }
 
 // Lease is the right to be the only one who does something.
@@ -40,12 +43,20 @@ type Lease struct {
 type Leases struct{ kv jetstream.KeyValue }
 
 // Leases opens the bucket, or makes it.
-func (b *Bus) Leases(ctx context.Context) (l *Leases, err error) {
+func (b *Bus) Leases(ctx context.Context) (l *Leases, err error) { return b.leases(ctx, b.keyValue) }
+
+// PlantLeases are those of the whole plant, at the hub; without one they are
+// [Bus.Leases].
+func (b *Bus) PlantLeases(ctx context.Context) (l *Leases, err error) {
+	return b.leases(ctx, b.plantKeyValue)
+}
+
+func (b *Bus) leases(ctx context.Context, open func(ctx context.Context, kind, about string) (jetstream.KeyValue, error)) (l *Leases, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
-	kv, err := b.keyValue(ctx, "leases", "who captures and who owns each camera")
+	kv, err := open(ctx, "leases", "who captures and who owns each camera")
 	if err != nil {
 		return nil, fmt.Errorf("bucket of leases: %w", err)
 	}

@@ -31,7 +31,7 @@ func (e *embedded) options(cfg Config, log *slog.Logger) (*server.Options, error
 		return nil, err
 	}
 	opts := &server.Options{
-		ServerName: "vedette", NoSigs: true,
+		ServerName: cfg.serverName(), NoSigs: true,
 		JetStream: true, StoreDir: e.store, JetStreamMaxStore: cmp.Or(cfg.MaxStore, noBound),
 		MaxPayload: maxPayload, MaxPending: 64 << 20,
 		DisableJetStreamBanner: true, AuthTimeout: connectTimeout.Seconds(),
@@ -40,14 +40,18 @@ func (e *embedded) options(cfg Config, log *slog.Logger) (*server.Options, error
 	if err := opts.ProcessConfigString(Accounts(cfg.Prefix, func(r Role) string { return public[r] })); err != nil {
 		return nil, fmt.Errorf("embedded NATS server: its accounts: %w", err)
 	}
+	if err := leafOptions(opts, cfg, t); err != nil {
+		return nil, err
+	}
 	if cfg.Listen == "" {
 		opts.DontListen = true
 		return opts, nil
 	}
-	ip, err := listenOptions(opts, cfg.Listen)
+	ip, port, err := freeAddress("listen", cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
+	opts.Host, opts.Port = ip.String(), port
 	if err := tlsOptions(opts, cfg); err != nil {
 		return nil, err
 	}
@@ -61,25 +65,60 @@ func (e *embedded) options(cfg Config, log *slog.Logger) (*server.Options, error
 	return opts, nil
 }
 
-// listenOptions takes the address, and checks first that it is free, for a
+// leafOptions make the server a leaf node of a hub, or a hub.
+func leafOptions(opts *server.Options, cfg Config, t table) error {
+	if cfg.Hub.URL != "" {
+		var err error
+		if opts.JetStreamDomain, err = cfg.host(); err != nil {
+			return err
+		}
+		remote, err := t.remote(cfg.Hub)
+		if err != nil {
+			return err
+		}
+		opts.LeafNode.Remotes, opts.LeafNode.ReconnectInterval = []*server.RemoteLeafOpts{remote}, leafReconnect
+		opts.PingInterval = leafPing
+		// Each failure is told, to who asks how it stands with the hub.
+		opts.ConnectErrorReports, opts.ReconnectErrorReports = 1, 1
+	}
+	if cfg.Leafs == "" {
+		return nil
+	}
+	ip, port, err := freeAddress("leafs", cfg.Leafs)
+	if err != nil {
+		return err
+	}
+	opts.LeafNode.Host, opts.LeafNode.Port = ip.String(), port
+	opts.JetStreamDomain, opts.PingInterval = cmp.Or(cfg.Hub.Domain, DefaultHubDomain), leafPing
+	if cfg.Cert == "" {
+		return nil
+	}
+	tls := new(server.Options)
+	if err := tlsOptions(tls, cfg); err != nil {
+		return err
+	}
+	opts.LeafNode.TLSConfig, opts.LeafNode.TLSTimeout = tls.TLSConfig, tls.TLSTimeout
+	return nil
+}
+
+// freeAddress takes an address apart, and checks first that it is free, for a
 // message that says what to do.
-func listenOptions(opts *server.Options, addr string) (net.IP, error) {
+func freeAddress(key, addr string) (net.IP, int, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		if errors.Is(err, unix.EADDRINUSE) {
-			return nil, fmt.Errorf("%w: listen %s: the port is in use: stop what uses it (another vedette?) or choose another with bus.listen", ErrConfig, addr)
+			return nil, 0, fmt.Errorf("%w: %s %s: the port is in use: stop what uses it (another vedette?) or choose another with bus.%s", ErrConfig, key, addr, key)
 		}
-		return nil, fmt.Errorf("%w: listen %s: %w", ErrConfig, addr, err)
+		return nil, 0, fmt.Errorf("%w: %s %s: %w", ErrConfig, key, addr, err)
 	}
 	actual := l.Addr().(*net.TCPAddr)
 	if err := l.Close(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	opts.Host, opts.Port = actual.IP.String(), actual.Port
 	if _, port, _ := net.SplitHostPort(addr); port == "0" {
-		opts.Port = server.RANDOM_PORT // the one just tried may be taken by now
+		return actual.IP, server.RANDOM_PORT, nil // the one just tried may be taken by now
 	}
-	return actual.IP, nil
+	return actual.IP, actual.Port, nil
 }
 
 // tlsOptions give the server its certificate. With a certificate authority, a

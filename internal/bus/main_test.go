@@ -38,6 +38,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if text := os.Getenv(siteEnv); text != "" {
+		if err := serveSite(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if node := os.Getenv(nodeEnv); node != "" {
 		if err := serveNode(node); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -62,7 +69,7 @@ func serve(store string) error {
 		port = server.RANDOM_PORT
 	}
 	s, err := server.NewServer(&server.Options{
-		ServerName: "external", Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: store, NoSigs: true, NoLog: true,
+		ServerName: "external", Host: "127.0.0.1", Port: port, JetStream: true, JetStreamMaxStore: 1 << 40, StoreDir: store, NoSigs: true, NoLog: true,
 	})
 	if err != nil {
 		return err

@@ -43,10 +43,10 @@ func editionObject(name, edition string) string {
 // modelStore opens the object store, or makes it.
 func (b *Bus) modelStore(ctx context.Context) (jetstream.ObjectStore, error) {
 	bucket := b.subjects.Bucket("models")
-	store, err := b.js.ObjectStore(ctx, bucket)
+	store, err := b.plant().ObjectStore(ctx, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		err = b.replicated(0, bucket, func(replicas int) error {
-			store, err = b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		err = b.replicatedAtPlant(0, bucket, func(replicas int) error {
+			store, err = b.plant().CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
 				Bucket: bucket, Description: "models, for workers that lack them", Replicas: replicas,
 			})
 			return err
@@ -107,7 +107,7 @@ func (b *Bus) GetModel(ctx context.Context, name, edition string) (*StoredModel,
 func (b *Bus) GetManifest(ctx context.Context, name, edition string) (_ *StoredModel, err error) {
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
-	store, err := b.js.ObjectStore(ctx, b.subjects.Bucket("models")) // a worker may not make it
+	store, err := b.plant().ObjectStore(ctx, b.subjects.Bucket("models")) // a worker may not make it
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, fmt.Errorf("%w %s", ErrNoModel, name)
 	}

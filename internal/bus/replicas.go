@@ -17,7 +17,7 @@ func (b *Bus) replicas(asked int) int {
 	switch {
 	case asked > 0:
 		return asked
-	case b.control.ConnectedClusterName() != "":
+	case b.server == nil && b.control.ConnectedClusterName() != "": // one with leaf nodes has a name, too
 		return clusterReplicas
 	}
 	return 1
@@ -31,7 +31,26 @@ func (b *Bus) replicated(asked int, name string, make func(replicas int) error) 
 	if asked > 0 || n == 1 || !fewServers(err) {
 		return err
 	}
+	if noCluster(err) { // a leaf node has the name of a cluster, too
+		return make(1)
+	}
 	b.log.Warn("the NATS cluster has fewer than three servers that could keep a copy: one keeps it", "stream", name, "error", err)
+	return make(1)
+}
+
+// replicator is [Bus.replicated] or [Bus.replicatedAtPlant].
+type replicator = func(asked int, name string, make func(replicas int) error) error
+
+// replicatedAtPlant is replicated for what the hub keeps, of which only it knows
+// how many servers it has.
+func (b *Bus) replicatedAtPlant(asked int, name string, make func(replicas int) error) error {
+	if b.hub == nil {
+		return b.replicated(asked, name, make)
+	}
+	err := make(cmp.Or(asked, clusterReplicas))
+	if asked > 0 || !fewServers(err) {
+		return err
+	}
 	return make(1)
 }
 
@@ -42,6 +61,12 @@ func (b *Bus) raise(have *jetstream.StreamConfig, asked int) (changed bool) {
 	changed = n != have.Replicas
 	have.Replicas = n
 	return changed
+}
+
+// noCluster reports that there is one server alone.
+func noCluster(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errNoCluster
 }
 
 // fewServers reports that there are not as many servers as replicas.

@@ -22,10 +22,12 @@ const (
 	Operator Role = "operator"
 	// Subscriber is a service that uses detections, events and results.
 	Subscriber Role = "subscriber"
+	// Leaf is the server on a camera's host, which is a leaf node of the plant's.
+	Leaf Role = "leaf"
 )
 
 // Roles are all of them, in the order of the table.
-func Roles() []Role { return []Role{Stage, Worker, Operator, Subscriber} }
+func Roles() []Role { return []Role{Stage, Worker, Leaf, Operator, Subscriber} }
 
 // Inbox is the prefix of the subjects on which a role gets its replies. It
 // tells replies of different roles apart, so that none can read another's.
@@ -77,7 +79,7 @@ func (t table) stage() grant {
 	g := grant{
 		role: Stage, about: "the pipeline, and each of its stages as a process of its own",
 		publish: []string{
-			s.Frame("*", "*"), s.Tensor("*", "*"), s.Work("*", "*", "*"), s.Detections(), s.Track("*"), s.Events(), s.Results(), s.Trigger("*"), s.Statuses(),
+			s.Frame("*", "*"), s.Tensor("*", "*"), s.Work("*", "*", "*"), s.Detections(), s.StoreDetection("*", "*"), s.Track("*"), s.Events(), s.Results(), s.Trigger("*"), s.Statuses(),
 			// Answers to other stages, and to who asks for the status or a reload.
 			Stage.inboxes(), Operator.inboxes(),
 			"$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES", "$JS.ACK.>", "$JS.FC.>",
@@ -118,13 +120,40 @@ func (t table) worker() grant {
 	}
 }
 
+// leaf is what the server on a camera's host may send to the hub, and get from
+// it, for all who are logged in there.
+func (t table) leaf() grant {
+	s := t.s
+	g := grant{
+		role: Leaf, about: "the server on a camera's host, a leaf node: what its stages exchange with the plant",
+		publish: []string{
+			s.Tensor("*", "*"), s.Detections(), s.Track("*"), s.Events(), s.Results(), s.Statuses(),
+			// Answers, to stages, to who asks for the status or a reload, and to the
+			// hub's server, which collects what is stored.
+			Stage.inboxes(), Operator.inboxes(), "$JSC.R.>", s.Gather("*") + ".>",
+			"$JS.API.INFO", "$JS.ACK.>", "$JS.FC.>",
+		},
+		subscribe: []string{
+			s.Tensor("*", "*"), s.Trigger("*"), s.Statuses(), s.Reload(), s.Service("*"), "$SRV.>", Stage.inboxes(), Worker.inboxes(),
+			s.Pull("*", "*") + ".>", "$JS.*.API.>", "$JS.FC.>",
+		},
+	}
+	g.publish = append(g.publish, owns(s.Stream("detections"))...)
+	g.publish = append(g.publish, reads("KV_"+s.Bucket("config"))...) // the operators' to write
+	g.publish = append(g.publish, owns("KV_"+s.Bucket("leases"))...)
+	g.publish = append(g.publish, "$KV."+s.Bucket("leases")+".>")
+	g.publish = append(g.publish, owns("OBJ_"+s.Bucket("models"))...)
+	g.publish = append(g.publish, "$O."+s.Bucket("models")+".>", "$JS.API.STREAM.PURGE.OBJ_"+s.Bucket("models"))
+	return g
+}
+
 func (t table) operator() grant {
 	s := t.s
 	return grant{
 		role: Operator, about: "people who run the plant: status, reload, the streams; they publish no results either",
 		publish: []string{
 			s.Reload(), s.Service("*"), s.Trigger("*"), "$SRV.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>",
-			"$KV." + s.Bucket("config") + ".>", "$O." + s.Bucket("models") + ".>",
+			"$KV." + s.Bucket("config") + ".>", "$KV." + s.Bucket("leases") + ".>", "$O." + s.Bucket("models") + ".>",
 		},
 		subscribe: []string{s.All(), "$SRV.>", "$JS.EVENT.ADVISORY.>", Operator.inboxes()},
 	}

@@ -69,11 +69,20 @@ func (b *Bus) runs(ctx context.Context) (jetstream.KeyValue, error) {
 
 // keyValue opens a bucket of this site, or makes it.
 func (b *Bus) keyValue(ctx context.Context, kind, about string) (kv jetstream.KeyValue, err error) {
+	return b.bucket(ctx, b.js, b.replicated, kind, about)
+}
+
+// plantKeyValue is keyValue for what the whole plant shares.
+func (b *Bus) plantKeyValue(ctx context.Context, kind, about string) (kv jetstream.KeyValue, err error) {
+	return b.bucket(ctx, b.plant(), b.replicatedAtPlant, kind, about)
+}
+
+func (b *Bus) bucket(ctx context.Context, js jetstream.JetStream, replicated replicator, kind, about string) (kv jetstream.KeyValue, err error) {
 	name := b.subjects.Bucket(kind)
-	kv, err = b.js.KeyValue(ctx, name)
+	kv, err = js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		err = b.replicated(0, name, func(replicas int) error {
-			kv, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: about, Replicas: replicas})
+		err = replicated(0, name, func(replicas int) error {
+			kv, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: about, Replicas: replicas})
 			return err
 		})
 	}

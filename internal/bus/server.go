@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -43,6 +44,9 @@ type embedded struct {
 	keys   map[Role]nkeys.KeyPair
 	// jetStream is how JetStream is started again.
 	jetStream server.JetStreamConfig
+	// broken says that the store cannot be written; breaks tells those who wait.
+	broken atomic.Bool
+	breaks outage
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -51,6 +55,8 @@ type embedded struct {
 // startServer starts the embedded server of cfg.
 func startServer(ctx context.Context, cfg Config, log *slog.Logger) (*embedded, error) {
 	e := &embedded{store: cfg.Store, log: newServerLog(log)}
+	e.breaks.reset()
+	e.log.solicits = cfg.Hub.URL != ""
 	if err := e.prepareStore(); err != nil {
 		return nil, err
 	}
@@ -109,6 +115,8 @@ func (e *embedded) heal(ctx context.Context, log *slog.Logger) {
 			return
 		}
 		log.Error("the store cannot be written; results are published but not stored", "store", e.store)
+		e.broken.Store(true)
+		e.breaks.reset()
 		for restarted := false; !restarted; {
 			select {
 			case <-time.After(healPause):
@@ -127,16 +135,33 @@ func (e *embedded) heal(ctx context.Context, log *slog.Logger) {
 				continue
 			}
 			restarted = true
+			e.broken.Store(false)
 			log.Info("the store can be written again", "store", e.store)
 		}
 	}
+}
+
+// storeBroken says that the server in this process cannot write its store.
+// Whether another one can is seen from its answers alone.
+func (b *Bus) storeBroken() bool { return b.server != nil && b.server.broken.Load() }
+
+// whileStored is ctx, ended also by the next failure of the store in this
+// process: what waits for an answer then would wait in vain.
+func (b *Bus) whileStored(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if b.server == nil {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(b.server.breaks.current(), cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 func (e *embedded) restartJetStream() error {
 	if err := e.server.DisableJetStream(); err != nil {
 		return err
 	}
-	return e.server.EnableJetStream(&e.jetStream)
+	again := e.jetStream // the server changes the folder in what it is given
+	return e.server.EnableJetStream(&again)
 }
 
 // hasSpace reports whether the store takes a few megabytes more.

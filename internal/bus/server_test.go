@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,23 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vedette-io/vedette/internal/bus"
-	"github.com/vedette-io/vedette/internal/testkit"
 )
-
-// mount puts a small file system at a new folder. It needs root.
-func mount(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", dir).CombinedOutput(); err != nil {
-		testkit.Missing(t, "a small file system cannot be mounted here: "+strings.TrimSpace(string(out)))
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %s", out)
-		}
-	})
-	return dir
-}
 
 func TestEmbeddedServerRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
@@ -77,82 +60,6 @@ func TestEmbeddedServerRefuses(t *testing.T) {
 				t.Errorf("it took %s to say so", took)
 			}
 		})
-	}
-}
-
-func TestStoreThatCannotBeWritten(t *testing.T) {
-	t.Run("read-only", func(t *testing.T) {
-		err := refused(t, bus.Config{Store: mount(t, "ro")})
-		if !errors.Is(err, bus.ErrConfig) || !strings.Contains(err.Error(), "read-only file system") {
-			t.Error(err)
-		}
-	})
-	t.Run("full", func(t *testing.T) {
-		dir := mount(t, "size=64k")
-		if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 128<<10), 0o600); err == nil {
-			t.Fatal("it is not full")
-		}
-		err := refused(t, bus.Config{Store: dir})
-		if !errors.Is(err, bus.ErrConfig) || !strings.Contains(err.Error(), "no space left") {
-			t.Error(err)
-		}
-	})
-}
-
-// The disk fills up while detections are written, and is cleared.
-func TestDiskFullAndCleared(t *testing.T) {
-	dir := mount(t, "size=12m")
-	ballast := filepath.Join(dir, "ballast")
-	b := start(t, bus.Config{Store: dir})
-	w := writer(t, b)
-	mustWrite(t, w, "gate", upTo(10)...)
-	live, err := b.Conn().SubscribeSync("vedette.detection.>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(ballast, make([]byte, 16<<20), 0o600); err == nil {
-		t.Fatal("it is not full")
-	}
-	seq := uint64(10)
-	for ; !w.Degraded(); seq++ {
-		if seq == 20000 {
-			t.Fatal("never full")
-		}
-		mustWrite(t, w, "gate", seq) // and never an error, nor for ever
-	}
-	began := time.Now()
-	mustWrite(t, w, "gate", seq, seq+1, seq+2)
-	mustWrite(t, w, "yard", 0)
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("four detections took %s with a full disk", took)
-	}
-	seq += 3
-	seen := 0
-	for n, err := live.NextMsg(time.Second); err == nil && n != nil; n, err = live.NextMsg(200 * time.Millisecond) {
-		seen++
-	}
-	if uint64(seen) < seq-10+1 {
-		t.Errorf("live subscribers saw %d of %d", seen, seq-10+1)
-	}
-	acked := stored(t, b, "gate")
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "stored again", func() bool {
-		mustWrite(t, w, "gate", seq)
-		seq++
-		time.Sleep(10 * time.Millisecond)
-		return !w.Degraded()
-	})
-	mustWrite(t, w, "gate", seq)
-	all := stored(t, b, "gate")
-	if len(all) <= len(acked) || all[len(all)-1] != seq {
-		t.Fatalf("stored %d before, %d after, last %d, want %d", len(acked), len(all), all[len(all)-1], seq)
-	}
-	for i := 1; i < len(all); i++ {
-		if all[i] <= all[i-1] {
-			t.Errorf("out of order or double: %d after %d", all[i], all[i-1])
-		}
 	}
 }
 

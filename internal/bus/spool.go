@@ -16,6 +16,9 @@ import (
 var (
 	// ErrSpoolFull says that the spool has no room for another tensor.
 	ErrSpoolFull = errors.New("the spool has reached its limit (bus.spool)")
+	// ErrSpoolRefused says that the server is there and cannot store: its disk is
+	// full, most likely. It is tried again with a later entry.
+	ErrSpoolRefused = errors.New("the spool cannot be written")
 	// ErrSpoolLost says that the spool does not have an entry.
 	ErrSpoolLost = errors.New("the spool does not have it")
 )
@@ -30,6 +33,9 @@ const (
 	spoolNotes = 64 << 20
 	// spoolWait bounds each call to the server.
 	spoolWait = 5 * time.Second
+	// spoolProbe is how often a spool that cannot be written is tried again, and
+	// spoolProbeWait how long.
+	spoolProbe, spoolProbeWait = 2 * time.Second, 500 * time.Millisecond
 	// spoolHeader carries an entry's header.
 	spoolHeader = "Vedette-Spool"
 )
@@ -53,6 +59,8 @@ type Spool struct {
 
 	mu   sync.Mutex
 	used int64 // bytes, as the server last said plus what was appended since
+	// probeAt is when a spool that cannot be written is tried again; zero: it can.
+	probeAt time.Time
 }
 
 // OpenSpool opens the spool of host, and makes it if need be. limit bounds its
@@ -74,7 +82,7 @@ func (b *Bus) OpenSpool(ctx context.Context, host string, limit int64) (s *Spool
 		MaxBytes: limit + spoolNotes, AllowDirect: true, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
 		Duplicates: 100 * time.Millisecond, // no ids are used; this is the least that the server takes
 	}
-	if err := b.ensureStream(ctx, want, 0); err != nil {
+	if _, err := b.ensureStream(ctx, want, 0); err != nil {
 		return nil, err
 	}
 	s = &Spool{bus: b, js: js, host: host, limit: limit}
@@ -152,26 +160,67 @@ func (s *Spool) reserve(n int64, note bool) error {
 	return nil
 }
 
+// turn says how long the next entry may take; false: the spool cannot be
+// written, and it is not yet time to try again.
+func (s *Spool) turn() (time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	switch {
+	case s.probeAt.IsZero() && s.bus.storeBroken():
+		return spoolProbeWait, true
+	case s.probeAt.IsZero():
+		return spoolWait, true
+	case now.Before(s.probeAt):
+		return 0, false
+	}
+	s.probeAt = now.Add(spoolProbe)
+	return spoolProbeWait, true
+}
+
+// Writable reports whether the server takes what is appended, as far as is known.
+func (s *Spool) Writable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.probeAt.IsZero()
+}
+
 // Append writes an entry and returns when the server has stored it. header is
-// JSON. The error wraps [ErrSpoolFull] when there is no room.
+// JSON. The error wraps [ErrSpoolFull] when there is no room under the limit, and
+// [ErrSpoolRefused] when the server is there and cannot store.
 func (l *SpoolLog) Append(ctx context.Context, header, body []byte) (id uint64, err error) {
-	size := int64(len(header) + len(body) + 100) // about what the store adds
-	if err := l.spool.reserve(size, len(body) == 0); err != nil {
+	s, size := l.spool, int64(len(header)+len(body)+100) // about what the store adds
+	patience, ok := s.turn()
+	if !ok {
+		return 0, ErrSpoolRefused
+	}
+	if err := s.reserve(size, len(body) == 0); err != nil {
 		return 0, err
 	}
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	within, stop := s.bus.whileStored(within)
+	defer stop()
+	away := s.bus.tensorsAway.current() // asked for before anything is sent
 	msg := &nats.Msg{Subject: l.subject, Header: nats.Header{spoolHeader: {string(header)}}, Data: body}
-	ack, err := l.spool.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(l.spool.stream.CachedInfo().Config.Name))
+	ack, err := s.js.PublishMsg(within, msg, jetstream.WithExpectStream(s.stream.CachedInfo().Config.Name))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err == nil {
+		s.probeAt = time.Time{}
 		return ack.Sequence, nil
 	}
-	l.spool.mu.Lock()
-	l.spool.used -= size
-	l.spool.mu.Unlock()
+	s.used -= size
 	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == errStoreFailed || api.ErrorCode == errResources) && strings.Contains(api.Description, "maximum bytes") {
+	isAPI := errors.As(err, &api)
+	switch {
+	case isAPI && (api.ErrorCode == errStoreFailed || api.ErrorCode == errResources) && strings.Contains(api.Description, "maximum bytes"):
 		return 0, fmt.Errorf("%w: %s", ErrSpoolFull, api.Description)
+	case ctx.Err() != nil, away.Err() != nil, !s.bus.tensors.IsConnected(), errors.Is(err, jetstream.ErrNoStreamResponse):
+		return 0, fmt.Errorf("spool: %w", err) // nobody is there
 	}
-	return 0, fmt.Errorf("spool: %w", err)
+	s.probeAt = time.Now().Add(spoolProbe)
+	return 0, fmt.Errorf("%w: %w", ErrSpoolRefused, err)
 }
 
 // Read returns the body of an entry.

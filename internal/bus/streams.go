@@ -43,6 +43,21 @@ const (
 func (b *Bus) EnsureDetections(ctx context.Context, limits Limits) (err error) {
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
+	want := b.detections(limits)
+	if b.splits {
+		b.setApart(&want)
+	}
+	have, err := b.ensureStream(ctx, want, limits.Replicas)
+	if err != nil {
+		return err
+	}
+	b.apart.Store(b.isApart(have))
+	b.limits.Store(&limits)
+	return b.gather(ctx)
+}
+
+// detections is the stream of detections.
+func (b *Bus) detections(limits Limits) jetstream.StreamConfig {
 	want := jetstream.StreamConfig{
 		Name: b.subjects.Stream("detections"), Subjects: []string{b.subjects.Detections()},
 		Description: "results of every camera and model, in frame order",
@@ -56,16 +71,12 @@ func (b *Bus) EnsureDetections(ctx context.Context, limits Limits) (err error) {
 	if limits.Bytes == 0 {
 		want.MaxBytes = -1
 	}
-	if err := b.ensureStream(ctx, want, limits.Replicas); err != nil {
-		return err
-	}
-	b.limits.Store(&limits)
-	return nil
+	return want
 }
 
-// ensureStream makes a stream or brings one up to date; replicas is how many
-// were asked for, or 0.
-func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig, replicas int) error {
+// ensureStream makes a stream or brings one up to date, and returns how it is
+// set up then; replicas is how many were asked for, or 0.
+func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig, replicas int) (jetstream.StreamConfig, error) {
 	stream, err := b.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = b.replicated(replicas, want.Name, func(n int) error {
@@ -74,37 +85,40 @@ func (b *Bus) ensureStream(ctx context.Context, want jetstream.StreamConfig, rep
 			return err
 		})
 		if err == nil {
-			return nil
+			return want, nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // made by another meanwhile
-			return streamError("create stream", want, err)
+			return want, streamError("create stream", want, err)
 		}
 		stream, err = b.js.Stream(ctx, want.Name)
 	}
 	if err != nil {
-		return streamError("stream", want, err)
+		return want, streamError("stream", want, err)
 	}
 	have := stream.CachedInfo().Config
+	moved := b.sameIntake(&have, &want)
 	if err := differences(have, want); err != nil {
-		return err
+		return have, err
 	}
 	before := have.Replicas
 	raised := b.raise(&have, replicas)
-	if !raised && have.MaxAge == want.MaxAge && have.MaxBytes == want.MaxBytes && have.Duplicates == want.Duplicates && have.AllowDirect == want.AllowDirect {
-		return nil
+	if !raised && !moved && have.MaxAge == want.MaxAge && have.MaxBytes == want.MaxBytes && have.Duplicates == want.Duplicates && have.AllowDirect == want.AllowDirect {
+		return have, nil
 	}
 	have.MaxAge, have.MaxBytes, have.Duplicates, have.AllowDirect = want.MaxAge, want.MaxBytes, want.Duplicates, want.AllowDirect
 	_, err = b.js.UpdateStream(ctx, have)
 	if replicas == 0 && fewServers(err) {
-		b.log.Warn("the NATS cluster has too few servers for three copies", "stream", want.Name, "copies", before, "error", err)
+		if !noCluster(err) {
+			b.log.Warn("the NATS cluster has too few servers for three copies", "stream", want.Name, "copies", before, "error", err)
+		}
 		have.Replicas = before
 		_, err = b.js.UpdateStream(ctx, have)
 	}
 	if err != nil {
-		return streamError("update the limits of stream", want, err)
+		return have, streamError("update the limits of stream", want, err)
 	}
-	b.log.Info("stream limits updated", "stream", want.Name, "age", want.MaxAge, "bytes", want.MaxBytes, "replicas", have.Replicas)
-	return nil
+	b.log.Info("stream updated", "stream", want.Name, "age", want.MaxAge, "bytes", want.MaxBytes, "replicas", have.Replicas, "subjects", have.Subjects)
+	return have, nil
 }
 
 // streamError says what to do about what the broker refuses.

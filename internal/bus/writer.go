@@ -50,6 +50,7 @@ type DetectionWriter struct {
 	times    writerTimes
 	degraded atomic.Bool
 	probeAt  atomic.Int64 // Unix nanoseconds; when the store is tried again
+	broken   atomic.Bool  // degraded, and the server in this process says why
 
 	mu       sync.Mutex
 	subjects map[string]*subjectWriter
@@ -74,10 +75,15 @@ func (b *Bus) NewDetectionWriter() *DetectionWriter {
 // because the disk is full. The writer finds out by itself when that ends.
 func (w *DetectionWriter) Degraded() bool { return w.degraded.Load() }
 
+// ErrUnstored says that a detection was published to who listens live, and that
+// the store refused it.
+var ErrUnstored = errors.New("the detection is published, but not stored")
+
 // Write queues d, whose PublishTime is the caller's. done is called once, in
-// order for each subject, from the writer's goroutine: when d is stored, when
-// it is published but the store refuses it ([DetectionWriter.Degraded] says so
-// then), or with an error when it never will be published. A detection that
+// order for each subject, from the writer's goroutine: when d is stored, with
+// [ErrUnstored] when it is published but the store refuses it
+// ([DetectionWriter.Degraded] says so then), or with another error when it never
+// will be published. A detection that
 // the stream has already counts as stored. Write blocks while the subject's
 // queue is full.
 func (w *DetectionWriter) Write(ctx context.Context, d *vedette.Detection, done func(error)) {
@@ -141,8 +147,10 @@ func (w *DetectionWriter) Last(ctx context.Context, camera, model string) (*vede
 	return w.bus.LastDetection(ctx, camera, model)
 }
 
-// degrade begins, or goes on, to publish without storing.
-func (w *DetectionWriter) degrade(subject string, err error) {
+// degrade begins, or goes on, to publish without storing. broken says that the
+// store was known to be so when it was tried.
+func (w *DetectionWriter) degrade(subject string, err error, broken bool) {
+	w.broken.Store(broken || w.bus.storeBroken())
 	w.probeAt.Store(time.Now().Add(w.times.probe).UnixNano())
 	if !w.degraded.Swap(true) {
 		w.bus.log.Error("detections are published but not stored", "subject", subject, "error", err)
@@ -154,6 +162,16 @@ func (w *DetectionWriter) stored() {
 	if w.degraded.Swap(false) {
 		w.bus.log.Info("detections are stored again")
 	}
+}
+
+// probing says that the store is only tried now and then. A server in this
+// process says when it can be written again.
+func (w *DetectionWriter) probing() bool {
+	if w.bus.storeBroken() {
+		w.broken.Store(true) // the refusal may have been quicker than this
+		return w.degraded.Load()
+	}
+	return w.degraded.Load() && !w.broken.Load()
 }
 
 // mayProbe says whether the store's turn to be tried again has come. Of

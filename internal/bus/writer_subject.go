@@ -91,11 +91,12 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 	if s.fenced() {
 		return fmt.Errorf("%w: %s", ErrSecondWriter, s.subject)
 	}
-	probing := s.w.degraded.Load()
+	probing := s.w.probing()
 	if probing && !s.w.mayProbe() {
 		return s.publishUnstored(d.ID, data, cloudEvent(d))
 	}
-	msg := &nats.Msg{Subject: s.subject, Data: data, Header: cloudEvent(d)}
+	msg := &nats.Msg{Data: data, Header: cloudEvent(d)}
+	heard := false        // by those who listen live
 	var refused time.Time // since when the broker is there and does not store
 	for attempt := 0; ; attempt++ {
 		if attempt > 0 && !s.wait() {
@@ -115,6 +116,12 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 			return nil
 		}
 		before := s.last
+		if !heard && s.w.bus.apart.Load() {
+			s.tell(d.ID, data, cloudEvent(d))
+		}
+		heard = true
+		msg.Subject = s.w.bus.intake(s.subject)
+		broken := s.w.bus.storeBroken()
 		ack, err := s.publish(away, msg, d.ID, probing)
 		if err == nil {
 			if ack.Duplicate && attempt == 0 && !learned {
@@ -138,6 +145,9 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 			continue
 		}
 		s.known = false
+		if errors.Is(err, jetstream.ErrNoStreamResponse) {
+			s.w.bus.lookIntake(s.w.ctx, s.w.times.ack) // it may have moved
+		}
 		if away.Err() != nil || errors.Is(err, jetstream.ErrNoStreamResponse) {
 			refused = time.Time{}
 			continue
@@ -145,9 +155,9 @@ func (s *subjectWriter) write(d *vedette.Detection) error {
 		if refused.IsZero() {
 			refused = time.Now()
 		}
-		if probing || s.w.degraded.Load() || time.Since(refused) >= s.w.times.grace {
-			s.w.degrade(s.subject, err)
-			return nil
+		if probing || s.w.degraded.Load() || s.w.bus.storeBroken() || time.Since(refused) >= s.w.times.grace {
+			s.w.degrade(s.subject, err, broken)
+			return ErrUnstored
 		}
 	}
 }
@@ -220,26 +230,40 @@ func (s *subjectWriter) within(patience time.Duration, away context.Context) (co
 
 func (s *subjectWriter) publish(away context.Context, msg *nats.Msg, id string, probing bool) (*jetstream.PubAck, error) {
 	patience := s.w.times.ack
-	if probing {
+	if probing || s.w.bus.storeBroken() {
 		patience = s.w.times.probeAck
 	}
 	ctx, cancel := s.within(patience, away)
 	defer cancel()
+	ctx, stop := s.w.bus.whileStored(ctx)
+	defer stop()
 	return s.w.bus.js.PublishMsg(ctx, msg,
 		jetstream.WithMsgID(id),
 		jetstream.WithExpectLastSequencePerSubject(s.last),
 		jetstream.WithRetryAttempts(0))
 }
 
+// tell publishes for those who listen live, where that is not what stores.
+// While the connection is away nobody hears it: later it would not be live.
+func (s *subjectWriter) tell(id string, data []byte, header nats.Header) {
+	if !s.w.bus.control.IsConnected() {
+		return
+	}
+	header.Set(jetstream.MsgIDHeader, id)
+	if err := s.w.bus.control.PublishMsg(&nats.Msg{Subject: s.subject, Data: data, Header: header}); err != nil {
+		s.w.bus.log.Debug("detection not published live", "subject", s.subject, "error", err)
+	}
+}
+
 // publishUnstored serves those who listen live. Should the store have come
-// back meanwhile, it takes the message, too.
+// back meanwhile, it takes the message, too, unless that is another message.
 func (s *subjectWriter) publishUnstored(id string, data []byte, header nats.Header) error {
 	s.known = false
 	header.Set(jetstream.MsgIDHeader, id)
 	if err := s.w.bus.control.PublishMsg(&nats.Msg{Subject: s.subject, Data: data, Header: header}); err != nil {
 		return fmt.Errorf("publish %s: %w", s.subject, err)
 	}
-	return nil
+	return ErrUnstored
 }
 
 // learn asks for the subject's last message.

@@ -27,6 +27,7 @@ type Metrics struct {
 	frames         *prometheus.CounterVec
 	inFlight       *prometheus.GaugeVec
 	sourceGap      *prometheus.CounterVec
+	unstored       *prometheus.CounterVec
 	stage          *prometheus.HistogramVec
 	latency        *prometheus.HistogramVec
 	cameraUp       *prometheus.GaugeVec
@@ -58,6 +59,8 @@ func New(version string) *Metrics {
 		"Frames of which it is not known yet what becomes of them.", labelCamera, labelModel)
 	m.sourceGap = m.counter("source_gap_frames_total",
 		"Frames that the source itself left out, judged by its presentation times.", labelCamera)
+	m.unstored = m.counter("results_unstored_total",
+		"Results that were published live while the store refused them, as with a full disk.", labelCamera, labelModel)
 	m.stage = m.histogram("stage_duration_seconds",
 		"Time a frame spent in a stage.", "stage", labelCamera, labelModel)
 	m.latency = m.histogram("detection_latency_seconds",
@@ -107,6 +110,11 @@ func (m *Metrics) Frames(camera, model, result, reason string, n uint64) {
 // SourceGap counts n frames that the source left out.
 func (m *Metrics) SourceGap(camera string, n uint64) {
 	m.sourceGap.WithLabelValues(word(camera)).Add(float64(n))
+}
+
+// Unstored counts a result that was published and could not be stored.
+func (m *Metrics) Unstored(camera, model string) {
+	m.unstored.WithLabelValues(word(camera), word(model)).Inc()
 }
 
 // StageDuration records the time a frame spent in a stage. model is empty for
@@ -194,7 +202,7 @@ func (m *Metrics) EngineFallback(model string) {
 func (m *Metrics) RemoveCamera(camera string) {
 	m.recent.forget(func(k key) bool { return k.camera == camera })
 	remove(prometheus.Labels{labelCamera: word(camera)},
-		m.captured, m.frames, m.inFlight, m.sourceGap, m.stage, m.latency, m.cameraUp, m.reconnects, m.planned, m.queueDepth)
+		m.captured, m.frames, m.inFlight, m.sourceGap, m.unstored, m.stage, m.latency, m.cameraUp, m.reconnects, m.planned, m.queueDepth)
 }
 
 // series are those of one metric.

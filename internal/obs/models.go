@@ -56,7 +56,7 @@ func (m *Metrics) Batch(model string, pictures, size int) {
 func (m *Metrics) RemoveModel(model string) {
 	m.recent.forget(func(k key) bool { return k.model == model })
 	remove(prometheus.Labels{labelModel: word(model)},
-		m.captured, m.frames, m.inFlight, m.stage, m.latency, m.queueDepth, m.engineRun, m.engineFallback,
+		m.captured, m.frames, m.inFlight, m.unstored, m.stage, m.latency, m.queueDepth, m.engineRun, m.engineFallback,
 		m.models.up, m.models.reloads, m.models.failures, m.models.pictures, m.models.places)
 }
 

@@ -29,6 +29,7 @@ func busy(cameras ...string) *obs.Metrics {
 		m.Frames(c, "yolox", "inferred", "", 3)
 		m.Frames(c, "yolox", "dropped", "stale", 2)
 		m.SourceGap(c, 1)
+		m.Unstored(c, "yolox")
 		m.StageDuration("infer", c, "yolox", 4*time.Millisecond)
 		m.DetectionLatency(c, "yolox", 60*time.Millisecond)
 		m.CameraUp(c, true)
@@ -69,6 +70,7 @@ func TestMetrics(t *testing.T) {
 		`vedette_frames_total{camera="gate",model="yolox",reason="stale",result="dropped"} 2`,
 		`vedette_queue_depth{camera="gate",model="yolox",queue="mailbox"} 1`,
 		`vedette_source_gap_frames_total{camera="gate"} 1`,
+		`vedette_results_unstored_total{camera="gate",model="yolox"} 1`,
 		`go_goroutines`, `process_resident_memory_bytes`,
 	} {
 		if !strings.Contains(page, "\n"+line) {

@@ -62,6 +62,7 @@ type plant struct {
 	keys  string // folder with the keys of the roles; empty: everybody may do everything
 	// busKeys are more keys of the configuration's bus.
 	busKeys string
+	leafs   int // port for leaf nodes, of which the server then is the hub; 0: none
 	// env are more variables of the stages.
 	env []string
 
@@ -73,13 +74,16 @@ type plant struct {
 func newPlant(t *testing.T) *plant { return newPlantWith(t, "") }
 
 // newPlantWith starts a server that knows the roles whose keys are in a folder.
-func newPlantWith(t *testing.T, keys string) *plant {
+func newPlantWith(t *testing.T, keys string) *plant { return newHub(t, keys, 0) }
+
+// newHub is newPlantWith for a server that takes leaf nodes at a port.
+func newHub(t *testing.T, keys string, leafs int) *plant {
 	t.Helper()
 	bin, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys}
+	p := &plant{t: t, bin: bin, dir: t.TempDir(), store: t.TempDir(), port: server.RANDOM_PORT, keys: keys, leafs: leafs}
 	p.startNATS()
 	t.Cleanup(func() { p.nats.Shutdown(); p.nats.WaitForShutdown() })
 	p.connect()
@@ -101,17 +105,23 @@ func (p *plant) connect() {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.nc.Close)
+	p.hear()
+}
+
+// hear listens live.
+func (p *plant) hear() {
+	p.t.Helper()
 	if _, err := p.nc.Subscribe("vedette.detection.>", func(m *nats.Msg) {
 		var d vedette.Detection
 		if err := json.Unmarshal(m.Data, &d); err != nil {
-			t.Error(err)
+			p.t.Error(err)
 			return
 		}
 		p.mu.Lock()
 		p.out = append(p.out, &d)
 		p.mu.Unlock()
 	}); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 }
 
@@ -129,6 +139,9 @@ func (p *plant) startNATS() {
 		if err := opts.ProcessConfigFile(filepath.Join(p.keys, "accounts.conf")); err != nil {
 			p.t.Fatal(err)
 		}
+	}
+	if p.leafs != 0 {
+		opts.LeafNode.Host, opts.LeafNode.Port, opts.JetStreamDomain = "127.0.0.1", p.leafs, "hub"
 	}
 	s, err := server.NewServer(opts)
 	if err != nil {
