@@ -110,6 +110,10 @@ func askReload(cmd *cobra.Command, b *bus.Bus, revision uint64) error {
 	if err != nil {
 		return err
 	}
+	waiting := time.AfterFunc(5*time.Second, func() {
+		tell("waiting: who loads a model answers when it is warm, within %v", reloadTimeout)
+	})
+	defer waiting.Stop()
 	answers, err := b.AskAll(cmd.Context(), b.Subjects().Reload(), body, len(stats), reloadTimeout+statusWait)
 	if err != nil {
 		return err
