@@ -41,12 +41,13 @@ func newDetect(g *globals) *cobra.Command {
 		Short: "looks at a video, pictures or a camera once; needs no configuration",
 		Long: `Looks at one or several sources and prints what is in them. A SOURCE is a video file, an
 image, a folder or glob of images, rtsp://…, http://… (MJPEG), synthetic://…, a device
-number, or gstreamer:PIPELINE.
+number, or gstreamer:PIPELINE. Images that follow each other are one source, as a folder is.
 
 Every frame of a file or image is looked at, or those that --fps asks for; of a live source
 the newest frame, unless --every is given.`,
 		Example: `  vedette detect video.mp4 --model yolox_nano.onnx
   vedette detect photos/ --format jsonl --save annotated
+  vedette detect photos/*.jpg --model yolox-nano
   vedette detect rtsp://viewer:secret@10.0.0.5/stream2 --fps 5 --min-score 0.5`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -128,13 +129,13 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 	if o.shipped {
 		o.model.name = builtinModels()[0].name
 	}
+	parsed, err := parseSources(sources)
+	if err != nil {
+		return none, err
+	}
 	var cameras []pipeline.Camera
 	ids := map[string]bool{}
-	for _, text := range sources {
-		src, err := ingest.ParseSource(text)
-		if err != nil {
-			return none, &usageError{err}
-		}
+	for _, src := range ingest.Gather(parsed) {
 		id := src.ID()
 		for n := 2; ids[id]; n++ {
 			id = fmt.Sprintf("%.56s-%d", src.ID(), n)
@@ -166,6 +167,18 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 		cameras[i].Owner.Detect[0].Model = m.Loaded.Manifest.Name
 	}
 	return pipeline.Config{Models: []pipeline.Model{m}, Cameras: cameras, Bus: bus.Config{}}, nil
+}
+
+func parseSources(texts []string) ([]ingest.Source, error) {
+	var sources []ingest.Source
+	for _, text := range texts {
+		src, err := ingest.ParseSource(text)
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		sources = append(sources, src)
+	}
+	return sources, nil
 }
 
 // onlyPictures reports whether all sources are picture files, which need no
