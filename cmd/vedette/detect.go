@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -81,7 +80,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	if err != nil {
 		return err
 	}
-	watch := &detectWatch{began: time.Now(), shipped: o.shipped, save: o.save}
+	watch := newDetectWatch(o, cfg.Cameras)
 	if !term.IsTerminal(int(os.Stdout.Fd())) { // else a bar would stand in the midst of the results
 		watch.bar = newProgress("looking", -1)
 	}
@@ -95,7 +94,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	}
 	p, err := pipeline.Start(ctx, cfg, deps)
 	if err != nil {
-		return startError(ctx, err)
+		return watch.verdict(ctx, startError(ctx, err))
 	}
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -107,7 +106,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 		}
 	})
 	if err != nil {
-		return errors.Join(err, p.Close())
+		return watch.verdict(ctx, errors.Join(err, p.Close()))
 	}
 	runErr := p.Run(running)
 	err = errors.Join(runErr, stop(), p.Close())
