@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -71,12 +70,14 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	if err != nil {
 		return err
 	}
-	if o.save != "" || !onlyPictures(sources) {
-		if err := canCapture("detect"); err != nil {
-			return err
-		}
+	parsed, err := parseSources(sources)
+	if err != nil {
+		return err
 	}
-	cfg, err := o.config(sources)
+	if err := o.canLook(parsed); err != nil {
+		return err
+	}
+	cfg, err := o.config(sources, parsed)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 }
 
 // config makes a pipeline of the flags.
-func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
+func (o *detectOptions) config(sources []string, parsed []ingest.Source) (pipeline.Config, error) {
 	var none pipeline.Config
 	if o.fps < 0 {
 		return none, usagef("--fps %v: want 0 or more", o.fps)
@@ -127,10 +128,6 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 	o.shipped = o.model.name == ""
 	if o.shipped {
 		o.model.name = builtinModels()[0].name
-	}
-	parsed, err := parseSources(sources)
-	if err != nil {
-		return none, err
 	}
 	var cameras []pipeline.Camera
 	ids := map[string]bool{}
@@ -180,19 +177,28 @@ func parseSources(texts []string) ([]ingest.Source, error) {
 	return sources, nil
 }
 
-// onlyPictures reports whether all sources are picture files, which need no
-// OpenCV.
-func onlyPictures(sources []string) bool {
-	return !slices.ContainsFunc(sources, func(s string) bool {
-		src, err := ingest.ParseSource(s)
-		return err != nil || src.Kind() != ingest.Images
-	})
+// canLook says at once what a build without OpenCV cannot do: all but look at
+// picture files. What is not there at all is told as such, by checkAll.
+func (o *detectOptions) canLook(sources []ingest.Source) error {
+	_, err := cv.Version()
+	if err == nil {
+		return nil
+	}
+	for _, src := range sources {
+		if src.Kind() != ingest.Images && src.Check() == nil {
+			return usagef("detect %v: %w; as it is, it looks at picture files only, with detect and eval", src, err)
+		}
+	}
+	if o.save != "" {
+		return usagef("--save draws into pictures: %w", err)
+	}
+	return nil
 }
 
 // canCapture says at once what no frame could get past.
 func canCapture(command string) error {
 	if _, err := cv.Version(); err != nil {
-		return fmt.Errorf("%s captures pictures: %w", command, err)
+		return usagef("%s captures pictures: %w", command, err)
 	}
 	return nil
 }
