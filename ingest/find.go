@@ -27,7 +27,8 @@ func (it items) name(seq uint64) string {
 
 // Check looks whether the source can be there: a file that exists and is not
 // empty, a folder with pictures, a device. Whether a stream answers shows only
-// when it is opened. The error is a [*SourceError].
+// when it is opened. The error is a [*SourceError], or several joined: one for each
+// of the picture files that are not there.
 func (s Source) Check() error {
 	switch s.kind {
 	case File, Images:
@@ -87,6 +88,9 @@ func (s Source) findFile() (items, error) {
 }
 
 func (s Source) findPictures() (items, error) {
+	if len(s.files) > 0 {
+		return s.findFiles()
+	}
 	info, err := os.Stat(s.location)
 	switch {
 	case err == nil && info.IsDir():

@@ -22,7 +22,7 @@ type Kind string
 // The kinds of sources.
 const (
 	File      Kind = "file"      // one video file
-	Images    Kind = "images"    // one picture, a folder or a glob of pictures
+	Images    Kind = "images"    // pictures: files, a folder or a glob
 	RTSP      Kind = "rtsp"      // rtsp:// or rtsps://
 	HTTP      Kind = "http"      // MJPEG over http:// or https://
 	Device    Kind = "device"    // a V4L2 device
@@ -35,7 +35,8 @@ const gstreamerPrefix = "gstreamer:"
 // Source is where pictures come from. Printed in any way it shows no secret.
 type Source struct {
 	kind     Kind
-	location string // with its secrets
+	location string   // with its secrets
+	files    []string // picture files that were named one by one, as the user did
 	finite   bool
 	id       string
 	secrets  []string
@@ -139,8 +140,10 @@ func parsePath(path string) Source {
 	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, "*?["):
 		s.kind = Images
 		s.id = vedette.Slug(filepath.Base(filepath.Dir(path)))
-	case err == nil && info.IsDir(), strings.HasSuffix(path, "/"), isPicture(path):
+	case err == nil && info.IsDir(), strings.HasSuffix(path, "/"):
 		s.kind = Images
+	case isPicture(path):
+		s.kind, s.files = Images, []string{path}
 	}
 	return s
 }

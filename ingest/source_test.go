@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +59,31 @@ func TestParseSource(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestGather(t *testing.T) {
+	dir := t.TempDir()
+	var sources []ingest.Source
+	for _, text := range []string{"a/1.jpg", "a/2.png", "clip.mp4", "a/1.jpg", dir, "b/*.png", "1.jpg", "c/3.jpg", "c/4.jpg"} {
+		s, err := ingest.ParseSource(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, s)
+	}
+	var shown, ids []string
+	for _, s := range ingest.Gather(sources) {
+		shown, ids = append(shown, s.String()), append(ids, s.ID())
+	}
+	if want := []string{"a/1.jpg and 1 more", "clip.mp4", "a/1.jpg", dir, "b/*.png", "1.jpg and 2 more"}; !slices.Equal(shown, want) {
+		t.Errorf("the sources are %q, want %q", shown, want)
+	}
+	if want := []string{"a", "clip", "1", vedette.Slug(filepath.Base(dir)), "b", "pictures"}; !slices.Equal(ids, want) {
+		t.Errorf("the ids are %q, want %q", ids, want)
+	}
+	if s := sources[0].String() + sources[0].ID(); s != "a/1.jpg1" {
+		t.Errorf("what was gathered has become %s", s)
 	}
 }
 

@@ -64,15 +64,19 @@ func (p Places) List() []Found {
 	return all
 }
 
+// IsPath reports whether a model that is given so is given by path: anything
+// with a slash or the ending of a model file.
+func IsPath(name string) bool {
+	return strings.ContainsRune(filepath.ToSlash(name), '/') || strings.EqualFold(filepath.Ext(name), ".onnx") || isManifest(name)
+}
+
 // Resolve finds the file for [Load] of a model that is given by name or by
-// path (anything with a slash or the ending of a model file). Names are the
-// files' without ending.
+// path ([IsPath]). Names are the files' without ending.
 func (p Places) Resolve(name string) (string, error) {
 	if name == "" {
 		return "", fmt.Errorf("%w: its name is empty", ErrNotFound)
 	}
-	ext := strings.ToLower(filepath.Ext(name))
-	if strings.ContainsRune(filepath.ToSlash(name), '/') || ext == ".onnx" || isManifest(name) {
+	if IsPath(name) {
 		if _, err := os.Stat(name); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrNotFound, err)
 		}

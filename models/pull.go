@@ -123,7 +123,7 @@ func (e Entry) download(ctx context.Context, path string, opts PullOptions) erro
 		after := cmp.Or(opts.StallAfter, stallAfter)
 		stall := time.AfterFunc(after, func() { cancel(fmt.Errorf("no data for %v", after)) })
 		defer stall.Stop()
-		err := e.fetch(ctx, address, opts, io.MultiWriter(w, writerFunc(func() { stall.Reset(after) })))
+		err := e.fetch(ctx, address, path, opts, io.MultiWriter(w, writerFunc(func() { stall.Reset(after) })))
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			return fmt.Errorf("%w %s: %w", ErrDownload, address, cause)
 		}
@@ -146,8 +146,9 @@ func (e Entry) address(base string) (string, error) {
 	return from.JoinPath(to.EscapedPath()).String(), nil
 }
 
-// fetch copies the file at address to w and checks it.
-func (e Entry) fetch(ctx context.Context, address string, opts PullOptions, w io.Writer) error {
+// fetch copies the file at address to w and checks it. Its place, for who has to
+// bring it there otherwise, is path.
+func (e Entry) fetch(ctx context.Context, address, path string, opts PullOptions, w io.Writer) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
@@ -159,7 +160,7 @@ func (e Entry) fetch(ctx context.Context, address string, opts PullOptions, w io
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w: %w; without a network, put the file at the place by other means", ErrDownload, err)
+		return fmt.Errorf("%w: %w; without a network, bring the file to %s by other means and run this again", ErrDownload, err, path)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
@@ -244,52 +245,4 @@ type writerFunc func()
 func (f writerFunc) Write(b []byte) (int, error) {
 	f()
 	return len(b), nil
-}
-
-// State is how a model of the catalogue is on this machine.
-type State string
-
-// The states of a model.
-const (
-	Present State = "ok"
-	Missing State = "missing"
-	Damaged State = "damaged"
-)
-
-// Check is what [Verify] found out about a model.
-type Check struct {
-	Entry Entry
-	Path  string
-	State State
-	// Err says what is wrong with a damaged one.
-	Err error
-}
-
-// Verify hashes the models in dir (empty: [CacheDir]): the named one, or all
-// of the catalogue when name is empty.
-func Verify(name, dir string) ([]Check, error) {
-	dir, err := PullOptions{Dir: dir}.dir()
-	if err != nil {
-		return nil, err
-	}
-	entries := Catalogue()
-	if name != "" {
-		e, err := Find(name)
-		if err != nil {
-			return nil, err
-		}
-		entries = []Entry{e}
-	}
-	var checks []Check
-	for _, e := range entries {
-		c := Check{Entry: e, Path: filepath.Join(dir, e.Name+".onnx"), State: Present}
-		switch err := e.check(c.Path); {
-		case errors.Is(err, os.ErrNotExist):
-			c.State = Missing
-		case err != nil:
-			c.State, c.Err = Damaged, err
-		}
-		checks = append(checks, c)
-	}
-	return checks, nil
 }

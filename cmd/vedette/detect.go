@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -41,12 +39,13 @@ func newDetect(g *globals) *cobra.Command {
 		Short: "looks at a video, pictures or a camera once; needs no configuration",
 		Long: `Looks at one or several sources and prints what is in them. A SOURCE is a video file, an
 image, a folder or glob of images, rtsp://…, http://… (MJPEG), synthetic://…, a device
-number, or gstreamer:PIPELINE.
+number, or gstreamer:PIPELINE. Images that follow each other are one source, as a folder is.
 
 Every frame of a file or image is looked at, or those that --fps asks for; of a live source
 the newest frame, unless --every is given.`,
 		Example: `  vedette detect video.mp4 --model yolox_nano.onnx
   vedette detect photos/ --format jsonl --save annotated
+  vedette detect photos/*.jpg --model yolox-nano
   vedette detect rtsp://viewer:secret@10.0.0.5/stream2 --fps 5 --min-score 0.5`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,16 +70,18 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	if err != nil {
 		return err
 	}
-	if o.save != "" || !onlyPictures(sources) {
-		if err := canCapture("detect"); err != nil {
-			return err
-		}
-	}
-	cfg, err := o.config(sources)
+	parsed, err := parseSources(sources)
 	if err != nil {
 		return err
 	}
-	watch := &detectWatch{began: time.Now(), shipped: o.shipped, save: o.save}
+	if err := o.canLook(parsed); err != nil {
+		return err
+	}
+	cfg, err := o.config(sources, parsed)
+	if err != nil {
+		return err
+	}
+	watch := newDetectWatch(o, cfg.Cameras)
 	if !term.IsTerminal(int(os.Stdout.Fd())) { // else a bar would stand in the midst of the results
 		watch.bar = newProgress("looking", -1)
 	}
@@ -94,7 +95,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	}
 	p, err := pipeline.Start(ctx, cfg, deps)
 	if err != nil {
-		return startError(ctx, err)
+		return watch.verdict(ctx, startError(ctx, err))
 	}
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -106,7 +107,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 		}
 	})
 	if err != nil {
-		return errors.Join(err, p.Close())
+		return watch.verdict(ctx, errors.Join(err, p.Close()))
 	}
 	runErr := p.Run(running)
 	err = errors.Join(runErr, stop(), p.Close())
@@ -116,7 +117,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 }
 
 // config makes a pipeline of the flags.
-func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
+func (o *detectOptions) config(sources []string, parsed []ingest.Source) (pipeline.Config, error) {
 	var none pipeline.Config
 	if o.fps < 0 {
 		return none, usagef("--fps %v: want 0 or more", o.fps)
@@ -130,11 +131,7 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 	}
 	var cameras []pipeline.Camera
 	ids := map[string]bool{}
-	for _, text := range sources {
-		src, err := ingest.ParseSource(text)
-		if err != nil {
-			return none, &usageError{err}
-		}
+	for _, src := range ingest.Gather(parsed) {
 		id := src.ID()
 		for n := 2; ids[id]; n++ {
 			id = fmt.Sprintf("%.56s-%d", src.ID(), n)
@@ -168,19 +165,40 @@ func (o *detectOptions) config(sources []string) (pipeline.Config, error) {
 	return pipeline.Config{Models: []pipeline.Model{m}, Cameras: cameras, Bus: bus.Config{}}, nil
 }
 
-// onlyPictures reports whether all sources are picture files, which need no
-// OpenCV.
-func onlyPictures(sources []string) bool {
-	return !slices.ContainsFunc(sources, func(s string) bool {
-		src, err := ingest.ParseSource(s)
-		return err != nil || src.Kind() != ingest.Images
-	})
+func parseSources(texts []string) ([]ingest.Source, error) {
+	var sources []ingest.Source
+	for _, text := range texts {
+		src, err := ingest.ParseSource(text)
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		sources = append(sources, src)
+	}
+	return sources, nil
+}
+
+// canLook says at once what a build without OpenCV cannot do: all but look at
+// picture files. What is not there at all is told as such, by checkAll.
+func (o *detectOptions) canLook(sources []ingest.Source) error {
+	_, err := cv.Version()
+	if err == nil {
+		return nil
+	}
+	for _, src := range sources {
+		if src.Kind() != ingest.Images && src.Check() == nil {
+			return usagef("detect %v: %w; as it is, it looks at picture files only, with detect and eval", src, err)
+		}
+	}
+	if o.save != "" {
+		return usagef("--save draws into pictures: %w", err)
+	}
+	return nil
 }
 
 // canCapture says at once what no frame could get past.
 func canCapture(command string) error {
 	if _, err := cv.Version(); err != nil {
-		return fmt.Errorf("%s captures pictures: %w", command, err)
+		return usagef("%s captures pictures: %w", command, err)
 	}
 	return nil
 }

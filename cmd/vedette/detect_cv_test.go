@@ -4,7 +4,9 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/testkit"
 )
 
@@ -35,11 +38,85 @@ func TestDetectPictures(t *testing.T) {
 	}
 }
 
+// Picture files that follow each other, as a shell makes them of a pattern, are one
+// camera: in the order given, each with its name, and a picture of its own in the
+// folder of --save.
+func TestDetectPictureFiles(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string][]byte{"clip.mp4": video(t)})
+	write := func(name string) {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, pngOf(t, 16, 16), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var many []string
+	for i := range 300 {
+		many = append(many, fmt.Sprintf("many/%03d.png", (i*7)%300)) // not in the order of their names
+		write(many[i])
+	}
+	for _, name := range []string{"a/x.png", "b/x.png", "b/y.png", "z.png"} {
+		write(name)
+	}
+	look := func(t *testing.T, args ...string) []vedette.Detection {
+		o := program{dir: dir, args: append([]string{"detect", "--model", "barcode-reader", "--engine", "gorgonia", "--format", "jsonl"}, args...)}.run(t)
+		if o.code != 0 || o.stderr != "" {
+			t.Errorf("exit code %d; %s", o.code, o.stderr)
+		}
+		return o.detections(t)
+	}
+	t.Run("hundreds", func(t *testing.T) {
+		t.Parallel()
+		ds := look(t, many...)
+		if len(ds) != len(many) {
+			t.Fatalf("%d results of %d pictures", len(ds), len(many))
+		}
+		for i, d := range ds {
+			if d.Camera != "many" || d.Seq != uint64(i) || d.Item != filepath.Base(many[i]) || d.Epoch != ds[0].Epoch {
+				t.Fatalf("line %d is %s %s %d of %s", i, d.Camera, d.Epoch, d.Seq, d.Item)
+			}
+		}
+	})
+	t.Run("of one name", func(t *testing.T) {
+		t.Parallel()
+		saved := t.TempDir()
+		ds := look(t, "z.png", "./b/x.png", "a/x.png", "b/y.png", "z.png", "--save", saved)
+		for i, want := range []string{"z.png", "b/x.png", "a/x.png", "y.png", "z.png"} {
+			if len(ds) != 5 || ds[i].Item != want || ds[i].Camera != "pictures" {
+				t.Fatalf("the items are %+v", ds)
+			}
+		}
+		if files, err := os.ReadDir(saved); err != nil || len(files) != 5 {
+			t.Errorf("saved are %v, %v", files, err)
+		}
+	})
+	t.Run("beside others", func(t *testing.T) {
+		t.Parallel()
+		items := map[string][]string{}
+		for _, d := range look(t, "z.png", "clip.mp4", "b/y.png", "b/x.png", "a", "a/x.png", "--fps", "1") {
+			if d.Item != "" {
+				items[d.Camera] = append(items[d.Camera], d.Item)
+			}
+		}
+		if want := map[string][]string{"z": {"z.png"}, "b": {"y.png", "x.png"}, "a": {"x.png"}, "x": {"x.png"}}; !maps.EqualFunc(items, want, slices.Equal) {
+			t.Errorf("the cameras have %v, want %v", items, want)
+		}
+	})
+	t.Run("not there", func(t *testing.T) {
+		t.Parallel()
+		o := program{dir: dir, args: []string{"detect", "z.png", "nosuch.png", "a/x.png", "gone.jpg"}}.run(t)
+		if s := o.sentences(); o.code != 2 || o.stdout != "" || !slices.Equal(s, []string{"nosuch.png: no such file", "gone.jpg: no such file"}) {
+			t.Errorf("exit code %d; %s", o.code, o.stderr)
+		}
+	})
+}
+
 func TestDetectSeveralSources(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string][]byte{"Gate 1.png": pngOf(t, 32, 32), "x.png": pngOf(t, 32, 32), "x-2.png": pngOf(t, 32, 32), "clip.mp4": video(t)})
 	path := func(name string) string { return filepath.Join(dir, name) }
-	ds := detect(t, path("Gate 1.png"), path("x.png"), path("x.png"), path("x-2.png"), path("clip.mp4"), "--fps", "5").detections(t)
+	clip, x := path("clip.mp4"), path("x.png")
+	ds := detect(t, path("Gate 1.png"), clip, x, clip, x, clip, path("x-2.png"), "--fps", "5").detections(t)
 	lines := map[string][]uint64{}
 	for _, d := range ds {
 		lines[d.Camera] = append(lines[d.Camera], d.Seq)
@@ -48,6 +125,9 @@ func TestDetectSeveralSources(t *testing.T) {
 		if !slices.Equal(lines[id], []uint64{0}) {
 			t.Errorf("camera %s has frames %v", id, lines[id])
 		}
+	}
+	if len(lines["clip"]) != len(lines["clip-2"]) || len(lines["clip"]) != len(lines["clip-3"]) {
+		t.Errorf("the same clip has frames %v, %v and %v", lines["clip"], lines["clip-2"], lines["clip-3"])
 	}
 	// 25 frames a second, every fifth looked at by its time stamp.
 	if want := []uint64{0, 5, 10, 15, 20, 25, 30, 35, 40, 45}; !slices.Equal(lines["clip"], want) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/pipeline"
 )
 
 // otherModel is the command that looks at the same sources for people and cars.
@@ -53,6 +54,18 @@ type detectWatch struct {
 	mu    sync.Mutex
 	fails []error
 	first string // the first frame that failed, and why
+	// left are the sources that end and have not.
+	left map[string]bool
+}
+
+func newDetectWatch(o *detectOptions, cameras []pipeline.Camera) *detectWatch {
+	w := &detectWatch{began: time.Now(), shipped: o.shipped, save: o.save, left: map[string]bool{}}
+	for _, c := range cameras {
+		if c.Ingest.Source.Finite() {
+			w.left[c.Ingest.ID] = true
+		}
+	}
+	return w
 }
 
 func (w *detectWatch) seen(d *vedette.Detection) {
@@ -87,6 +100,11 @@ func (w *detectWatch) state(s ingest.State) {
 	if s.Total > 0 {
 		w.bar.total(int(s.Total))
 	}
+	if s.Phase == ingest.Ended {
+		w.mu.Lock()
+		delete(w.left, s.Camera)
+		w.mu.Unlock()
+	}
 	if s.Phase == ingest.Offline && s.Reason != "" {
 		fmt.Fprintf(os.Stderr, "%s vedette: camera %s: %s; trying again\n", time.Now().Format(time.TimeOnly), s.Camera, s.Reason)
 	}
@@ -120,10 +138,19 @@ func (w *detectWatch) summary(sources []string) {
 
 // verdict is the command's result.
 func (w *detectWatch) verdict(ctx context.Context, err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ctx.Err() != nil { // what was found stands above
+		switch {
+		case len(w.fails) > 0:
+			return errors.Join(w.fails...)
+		case len(w.left) > 0:
+			return context.Cause(ctx)
+		}
+		return nil // who looks at a live source has to stop it some time
+	}
 	err = errors.Join(append(w.fails, err)...)
 	switch {
-	case ctx.Err() != nil:
-		return nil // stopped on purpose; what was found stands above
 	case err != nil:
 		if w.ok.Load()+w.bad.Load() == 0 && wrongSource(err) {
 			return &usageError{err}

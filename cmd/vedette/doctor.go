@@ -87,7 +87,7 @@ func (d *doctor) machine() {
 	d.good("program", "%s", versionLine())
 	d.good("machine", "%d CPUs usable of %d", runtime.GOMAXPROCS(0), runtime.NumCPU())
 	if v, err := cv.Version(); err != nil {
-		d.note("OpenCV", "%v; without it nothing can be captured or preprocessed here; infer, watch, status and models work", err)
+		d.note("OpenCV", "%v; without it no video or camera can be looked at here; detect and eval on picture files, infer, watch, status and models work", err)
 	} else {
 		d.good("OpenCV", "%s", v)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -83,7 +85,7 @@ func (d *doctor) store(c configs.Config) {
 	}
 	switch {
 	case err != nil:
-		d.wrong("store", "%s cannot be used: %v%s, or choose another bus.store", path, err, who)
+		d.wrong("store", "%s cannot be used: %v%s choose another bus.store", path, err, storeRemedy(err, who))
 		return
 	case r.Holder != "":
 		d.note("store", "%s is in use by the process %s: by the plant that runs, or stop it, or choose another bus.store", path, r.Holder)
@@ -96,6 +98,22 @@ func (d *doctor) store(c configs.Config) {
 		d.note("store", "%s%s", path, who)
 	}
 	d.space(c, r)
+}
+
+// storeRemedy is what to do about a store that cannot be used, before the last resort
+// of another place.
+func storeRemedy(err error, who string) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return ": make room there, or"
+	case errors.Is(err, syscall.EROFS):
+		return ": mount it for writing, or"
+	case who != "":
+		return who + ", or"
+	case errors.Is(err, fs.ErrPermission):
+		return ": let this user write there, or"
+	}
+	return ":"
 }
 
 // space compares what is free with what may still be stored.

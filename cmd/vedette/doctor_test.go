@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // natsServer starts a server and returns its URL.
@@ -82,7 +83,8 @@ func TestDoctorsStore(t *testing.T) {
 	}{
 		"new":       {"store: " + dir + "/new, listen: '127.0.0.1:0'", "", false, []string{"ok    store           " + dir + "/new is not there yet and can be made", "ok    bus             127.0.0.1:0 is free"}},
 		"in use":    {"store: " + used + ", listen: '" + taken + "'", "", false, []string{"warn  store           " + used + " is in use by the process " + fmt.Sprint(os.Getpid()), "warn  bus             " + taken + " is in use"}},
-		"a file":    {"store: " + file + ", listen: ''", "", true, []string{"bad   store           " + file + " cannot be used: it is a file, not a folder", "bus.store"}},
+		"a file":    {"store: " + file + ", listen: ''", "", true, []string{"bad   store           " + file + " cannot be used: it is a file, not a folder: choose another bus.store\n"}},
+		"no place":  {"store: /proc/nosuch/store, listen: ''", "", true, []string{"bad   store           /proc/nosuch/store cannot be used: it cannot be made in /proc: no such file or directory: choose another bus.store\n"}},
 		"temporary": {"store: '', listen: ''", "", false, []string{"warn  store           a temporary one", "set bus.store"}},
 		"large":     {"store: " + dir + "/new, listen: '', max_store: 900TB", "retention: {results: {bytes: 800TB}}\n", false, []string{"warn  space", "lower retention or bus.max_store"}},
 	} {
@@ -95,6 +97,24 @@ func TestDoctorsStore(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDoctorsFullStore has disks that cannot be written, and says what to do
+// before it is said to choose another place.
+func TestDoctorsFullStore(t *testing.T) {
+	full, readOnly := testkit.Disk(t, "size=64k"), testkit.Disk(t, "ro")
+	if err := os.WriteFile(filepath.Join(full, "ballast"), make([]byte, 128<<10), 0o600); err == nil {
+		t.Fatal("it is not full")
+	}
+	for store, says := range map[string]string{
+		full:                full + " cannot be used: no space left on device: make room there, or choose another bus.store\n",
+		readOnly:            readOnly + " cannot be used: read-only file system: mount it for writing, or choose another bus.store\n",
+		readOnly + "/store": "/store cannot be used: it cannot be made in " + readOnly + ": read-only file system: mount it for writing, or choose",
+	} {
+		if out := examine(t, textFile(t, "plant.yaml", "bus: {store: "+store+", listen: ''}\n"+doctorPlant), true); !strings.Contains(out, says) {
+			t.Errorf("it does not say %q:\n%s", says, out)
+		}
 	}
 }
 

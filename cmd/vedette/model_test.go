@@ -2,8 +2,10 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -133,4 +135,65 @@ func TestOddModels(t *testing.T) {
 		path := testkit.Data(t, "models/deeplab_v3_mnv2_257_nhwc.onnx")
 		run(t, "models", "inspect", path).wantSentence(t, 2, "[1 257 257 21]", "decoders: ", "yolox")
 	})
+}
+
+// TestModelsVerify checks what is in the cache, and files wherever they are.
+func TestModelsVerify(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	verify := func(args ...string) outcome {
+		return program{args: append([]string{"models", "verify"}, args...), env: []string{"XDG_CACHE_HOME=" + cache}}.run(t)
+	}
+	place := filepath.Join(cache, "vedette", "models")
+	if o := verify(); o.code != 0 || !strings.Contains(o.stdout, "no model of the catalogue is in "+place+":") {
+		t.Errorf("nothing is there: exit code %d; %s%s", o.code, o.stdout, o.stderr)
+	}
+	verify("ultraface-rfb-320").wantSentence(t, 1, "ultraface-rfb-320 is not there; run: vedette models pull ultraface-rfb-320")
+	whole, err := os.ReadFile(testkit.Data(t, "models/ultraface_version-RFB-320.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := file(t, "mine.onnx", whole)
+	if o := verify(path); o.code != 0 || !regexp.MustCompile(`^ultraface-rfb-320 +ok +`+regexp.QuoteMeta(path)+`\n$`).MatchString(o.stdout) {
+		t.Errorf("a whole file: exit code %d; %s%s", o.code, o.stdout, o.stderr)
+	}
+	cut := file(t, "ultraface-rfb-320.onnx", whole[:1000])
+	verify(cut).wantSentence(t, 1, cut+": not the file of the catalogue: it has 1000 bytes instead of", "models pull ultraface-rfb-320")
+	verify(file(t, "mine.onnx", whole[:1000])).wantSentence(t, 1, "mine.onnx: not the file of the catalogue: its SHA-256 ", " is none of its models'")
+	verify("./nosuch").wantSentence(t, 2, "./nosuch: no such file")
+	verify(cache+"/").wantSentence(t, 2, "is a directory")
+	verify("a.onnx", "--dir", cache).wantSentence(t, 2, "not both")
+	if err := errors.Join(os.MkdirAll(place, 0o755), os.WriteFile(filepath.Join(place, "ultraface-rfb-320.onnx"), whole[:1000], 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"ultraface-rfb-320"}, {"--dir", place}} {
+		o := verify(args...)
+		o.wantSentence(t, 1, filepath.Join(place, "ultraface-rfb-320.onnx")+": not the file", "models pull ultraface-rfb-320")
+		if !strings.Contains(o.stdout, "damaged") || strings.Count(o.stdout, "\n") != 1 {
+			t.Errorf("%v lists %s", args, o.stdout)
+		}
+	}
+	if o := verify("--dir", cache); o.code != 0 || !strings.Contains(o.stdout, "is in "+cache+":") {
+		t.Errorf("an empty folder: exit code %d; %s%s", o.code, o.stdout, o.stderr)
+	}
+}
+
+// TestModelsPullAlone has no network: it says where the file is to be brought.
+func TestModelsPullAlone(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	place := filepath.Join(cache, "vedette", "models", "ultraface-rfb-320.onnx")
+	env := []string{"XDG_CACHE_HOME=" + cache}
+	args := []string{"models", "pull", "ultraface-rfb-320", "--mirror", "http://127.0.0.1:1"}
+	program{args: args, env: env}.run(t).wantSentence(t, 1, "127.0.0.1:1", "bring the file to "+place+" by other means")
+	whole, err := os.ReadFile(testkit.Data(t, "models/ultraface_version-RFB-320.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(place, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if o := (program{args: args, env: env}).run(t); o.code != 0 || o.stdout != place+"\n" {
+		t.Errorf("brought there: exit code %d; %s%s", o.code, o.stdout, o.stderr)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -195,34 +196,63 @@ func newModelsPull(g *globals) *cobra.Command {
 func newModelsVerify() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use:   "verify [NAME]",
-		Short: "checks size and hash of pulled models",
-		Args:  cobra.MaximumNArgs(1),
+		Use:   "verify [NAME | FILE]",
+		Short: "checks size and hash of pulled models, or of a file",
+		Long: `Checks size and hash of the models of the catalogue that were pulled, of the one that is named,
+or of a file (a path with a slash or the ending .onnx), wherever it is.`,
+		Example: `  vedette models verify
+  vedette models verify ./yolox_nano.onnx`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := ""
 			if len(args) == 1 {
 				name = args[0]
 			}
+			if models.IsPath(name) {
+				if dir != "" {
+					return usagef("give a FILE or --dir, not both")
+				}
+				c, err := models.VerifyFile(name)
+				if err != nil {
+					return &usageError{fileError(err)}
+				}
+				return writeChecks(cmd.OutOrStdout(), []models.Check{c})
+			}
 			checks, err := models.Verify(name, dir)
 			if err != nil {
 				return &usageError{err}
 			}
-			var bad []error
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			for _, c := range checks {
-				if c.State == models.Missing && name == "" {
-					continue
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", c.Entry.Name, c.State, c.Path)
-				if c.State != models.Present {
-					bad = append(bad, cmp.Or(c.Err, fmt.Errorf("%s is not there; run: vedette models pull %s", c.Entry.Name, c.Entry.Name)))
-				}
+			at := filepath.Dir(checks[0].Path)
+			if name == "" {
+				checks = slices.DeleteFunc(checks, func(c models.Check) bool { return c.State == models.Missing })
 			}
-			return errors.Join(append(bad, w.Flush())...)
+			if len(checks) == 0 {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "no model of the catalogue is in %s: vedette models pull NAME brings one there; for a file elsewhere give its path\n", at)
+				return err
+			}
+			return writeChecks(cmd.OutOrStdout(), checks)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "folder they are in (default: the cache)")
 	return cmd
+}
+
+// writeChecks lists what was found out. Its error says what is not as it should be.
+func writeChecks(out io.Writer, checks []models.Check) error {
+	var bad []error
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, c := range checks {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", cmp.Or(c.Entry.Name, "-"), c.State, c.Path)
+		switch c.State {
+		case models.Missing:
+			bad = append(bad, fmt.Errorf("%s is not there; run: vedette models pull %s", c.Entry.Name, c.Entry.Name))
+		case models.Damaged:
+			bad = append(bad, fmt.Errorf("%s: %w; run: vedette models pull %s", c.Path, c.Err, c.Entry.Name))
+		case models.Unknown:
+			bad = append(bad, fmt.Errorf("%s: %w", c.Path, c.Err))
+		}
+	}
+	return errors.Join(append(bad, w.Flush())...)
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -5,6 +5,7 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vedette-io/vedette/internal/testkit"
 )
 
 // looking is a run that lasts until it is stopped.
@@ -151,6 +154,72 @@ func wholeLines(t *testing.T, wanted bool, stdout string) {
 		if !json.Valid([]byte(line)) || !strings.HasSuffix(line, "\n") {
 			t.Errorf("half a line: %q", line)
 		}
+	}
+}
+
+// Who stops detect before a source's end is told that there is more; a source
+// without an end has to be stopped some time.
+func TestDetectInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string][]byte{"one.png": pngOf(t, 16, 16)})
+	pictures := make([]string, 3000)
+	for i := range pictures {
+		pictures[i] = filepath.Join(dir, "one.png")
+		link := filepath.Join(dir, fmt.Sprintf("%04d.png", i))
+		if err := os.Symlink(pictures[i], link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		sources []string
+		code    int
+	}{
+		"folder":      {[]string{dir}, 1},
+		"files":       {pictures, 1},
+		"video":       {[]string{testkit.Data(t, "videos/car-detection.mp4")}, 1},
+		"many frames": {[]string{"synthetic://bars?fps=100&frames=1000000"}, 1},
+		"endless":     {[]string{"synthetic://bars?fps=100"}, 0},
+		"of both":     {[]string{"synthetic://bars?fps=100", dir}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := append([]string{"detect", "--model", "barcode-reader", "--engine", "gorgonia", "--format", "jsonl"}, c.sources...)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, built, args...)
+			cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// What is not read here soon fills the pipe: it cannot be done before the signal.
+			lines := bufio.NewReader(stdout)
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatalf("no result: %v; %s", err, &stderr)
+			}
+			seen := bytes.NewBufferString(line)
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := lines.WriteTo(seen); err != nil {
+				t.Error(err)
+			}
+			err = cmd.Wait()
+			want := ""
+			if c.code == 1 {
+				want = "vedette: stopped before it was done\n"
+			}
+			if code := cmd.ProcessState.ExitCode(); code != c.code || stderr.String() != want {
+				t.Errorf("%v, exit code %d, want %d; it says %q, want %q", err, code, c.code, &stderr, want)
+			}
+			wholeLines(t, true, seen.String())
+		})
 	}
 }
 

@@ -86,7 +86,15 @@ func writable(dir string) error {
 		return cause(err)
 	}
 	_, err = f.Write([]byte("x"))
-	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+	for _, end := range []error{f.Close(), os.Remove(f.Name())} { // one word is enough
+		if err == nil {
+			err = end
+		}
+	}
+	if err != nil {
+		return cause(err)
+	}
+	return nil
 }
 
 // holder is the process that has the store's lock.
