@@ -66,11 +66,16 @@ type Detection struct {
 	Classes *[]Class `json:"classes,omitempty"`
 
 	// GapBefore counts, by reason, the captured frames between PrevSeq and Seq
-	// that this model did not see.
-	GapBefore map[string]uint64 `json:"gap_before" jsonschema:"description=Frames between prev_seq and seq that this model did not see\\, counted by reason"`
+	// that this model did not see, and beside them, as [GapSource], those that
+	// the source itself left out.
+	GapBefore map[string]uint64 `json:"gap_before" jsonschema:"description=Frames between prev_seq and seq that this model did not see\\, counted by reason; source_gap is what the source itself left out: it has no seq"`
 
 	Timing Timing `json:"timing_ms"`
 }
+
+// GapSource is the reason in [Detection.GapBefore] for frames that a camera or a
+// damaged file left out. They have no seq: it counts what was captured.
+const GapSource = "source_gap"
 
 // ModelRef names the model that produced a result, exactly.
 type ModelRef struct {

@@ -34,9 +34,10 @@ func TestValidate(t *testing.T) {
 		change func(d *vedette.Detection)
 		want   string // part of the error; "": valid
 	}{
-		"as it should be":   {func(*vedette.Detection) {}, ""},
-		"nothing there":     {func(d *vedette.Detection) { d.Objects = &[]vedette.Object{} }, ""},
-		"first of an epoch": {func(d *vedette.Detection) { d.PrevSeq = -1; d.GapBefore["gated"] = 119 }, ""},
+		"as it should be":     {func(*vedette.Detection) {}, ""},
+		"nothing there":       {func(d *vedette.Detection) { d.Objects = &[]vedette.Object{} }, ""},
+		"first of an epoch":   {func(d *vedette.Detection) { d.PrevSeq = -1; d.GapBefore["gated"] = 119 }, ""},
+		"holes of the source": {func(d *vedette.Detection) { d.GapBefore[vedette.GapSource] = 30 }, ""},
 		"failed": {func(d *vedette.Detection) {
 			d.Status, d.Reason, d.Objects, d.Width, d.Height = vedette.StatusFailed, "no worker", nil, 0, 0
 		}, ""},

@@ -48,10 +48,13 @@ func (d *Detection) Validate() error {
 	return nil
 }
 
+// gaps is how many frames with a seq GapBefore counts.
 func (d *Detection) gaps() uint64 {
 	var n uint64
-	for _, c := range d.GapBefore {
-		n += c
+	for why, c := range d.GapBefore {
+		if why != GapSource {
+			n += c
+		}
 	}
 	return n
 }

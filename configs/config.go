@@ -35,7 +35,8 @@ type Bus struct {
 	// outside the program. On loopback, programs without a key may subscribe;
 	// elsewhere everybody needs one, from the folder keys in store.
 	Listen string `yaml:"listen" jsonschema:"default=127.0.0.1:4222"`
-	// Folder of the server inside the program; empty: a temporary one.
+	// Folder of the server inside the program, relative to the working directory, not
+	// to this file; empty: a temporary one.
 	Store string `yaml:"store" jsonschema:"default=./vedette-data"`
 	// How much that folder may hold.
 	MaxStore Size `yaml:"max_store" jsonschema:"default=10GiB"`
@@ -56,7 +57,8 @@ type Bus struct {
 	User string `yaml:"user"`
 	// Password at the external server; write ${NAME} and keep it out of the file.
 	Password string `yaml:"password"`
-	// File with the NKey seed for the external server.
+	// File with the NKey seed for the external server. This and the other files with
+	// keys and certificates are relative to this file.
 	NKey string `yaml:"nkey"`
 	// File with the credentials for the external server.
 	Creds string `yaml:"creds"`
@@ -113,8 +115,9 @@ type HTTP struct {
 type Model struct {
 	// Id of the model, in subjects and messages.
 	Name string `yaml:"name" jsonschema:"required,pattern=^[a-z0-9_-]{1\\,64}$"`
-	// The ONNX file, its manifest, or a folder with them; empty: the model of
-	// that name in the folder models or pulled by "vedette models pull".
+	// The ONNX file, its manifest, or a folder with them, relative to this file;
+	// empty: the model of that name in the folder models of the working directory
+	// or pulled by "vedette models pull".
 	File string `yaml:"file"`
 	// The inference engine; auto is onnxruntime when its library is found.
 	Engine Engine `yaml:"engine" jsonschema:"default=auto"`
@@ -155,7 +158,7 @@ type Camera struct {
 	ID string `yaml:"id" jsonschema:"required,pattern=^[a-z0-9_-]{1\\,64}$"`
 	// rtsp://, rtsps://, http:// or https:// (MJPEG), a video file, a picture, a
 	// folder or glob of pictures, a device number, gstreamer:PIPELINE or
-	// synthetic://bars. Write a password as ${NAME}.
+	// synthetic://bars. A path is relative to this file. Write a password as ${NAME}.
 	Source string `yaml:"source" jsonschema:"required"`
 	// latest: the newest frame wins and old ones are dropped; every: no frame is
 	// lost and each has exactly one result.

@@ -48,9 +48,9 @@ func TestEverything(t *testing.T) {
 	want := configs.Config{
 		Site: "plant-1",
 		Bus: configs.Bus{URL: "tls://a:4222, tls://b:4222", Listen: "127.0.0.1:4222", Store: "/var/lib/v", MaxStore: 3e9, Spool: 2 << 30, JPEG: 90, Prefix: "eu.plant",
-			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", Domain: "hub", Hub: configs.Hub{Domain: "plant"}, CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
+			User: "u", Password: "p@${x}", Sync: configs.Sync(0), Inbox: "_INBOX.me", Domain: "hub", Hub: configs.Hub{Domain: "plant"}, CA: "testdata/ca.pem", Cert: "testdata/c.pem", Key: "testdata/k.pem"},
 		HTTP: configs.HTTP{Listen: ":80"},
-		Models: []configs.Model{{Name: "a", File: "a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second),
+		Models: []configs.Model{{Name: "a", File: "testdata/a.onnx", Engine: configs.EngineGorgonia, Device: "cpu", Workers: 2, Threads: 3, Timeout: configs.Duration(time.Second),
 			Weight: 1, Batch: configs.Batch{MaxWait: configs.Duration(5 * time.Millisecond)}},
 			{Name: "b", Engine: configs.EngineAuto, Device: "cuda:1", Weight: 2.5, Batch: configs.Batch{Sizes: []int{1, 4}, MaxWait: configs.Duration(2 * time.Millisecond)}, GPUMemory: 2 << 30}},
 		Cameras: []configs.Camera{{
@@ -252,7 +252,7 @@ func TestHub(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := configs.Hub{URL: "nats-leaf://u:p@@a:7422, tls://b", CA: "ca.pem", Cert: "c.pem", Key: "k.pem", Domain: "plant"}
+	want := configs.Hub{URL: "nats-leaf://u:p@@a:7422, tls://b", CA: "testdata/ca.pem", Cert: "testdata/c.pem", Key: "testdata/k.pem", Domain: "plant"}
 	if c.Bus.Hub != want || c.Bus.Leafs != "" {
 		t.Errorf("%+v", c.Bus)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -66,6 +67,12 @@ type Options struct {
 	// Elsewhere says that the configuration is for another environment: values with
 	// a variable that this one does not have are not looked at, and are left out.
 	Elsewhere bool
+	// Dir is the folder at which relative paths of models, sources, certificates
+	// and keys begin, if they are not there only from the working directory; empty:
+	// the working directory. [Load] sets it to that of the file.
+	Dir string
+	// Local says whether a camera's source is a path, or else nothing is done to it.
+	Local func(source string) bool
 	// Source, which may be nil, checks a camera's source. Its error must not
 	// repeat secrets.
 	Source func(source string) error
@@ -115,6 +122,9 @@ func Load(path string, opts Options) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	if opts.Dir == "" {
+		opts.Dir = filepath.Dir(path)
+	}
 	return Parse(path, data, opts)
 }
 
@@ -157,7 +167,7 @@ func LoadBus(path string) (Bus, error) {
 	if err != nil {
 		return Bus{}, err
 	}
-	c, doc := parse(path, data, Options{})
+	c, doc := parse(path, data, Options{Dir: filepath.Dir(path)})
 	var all, ours strictyaml.Problems
 	if err := doc.Err(); doc.Broken() || !errors.As(err, &all) {
 		return c.Bus, err
@@ -186,6 +196,7 @@ func parse(file string, data []byte, opts Options) (Config, *strictyaml.Doc) {
 		return text, err
 	})
 	if !doc.Broken() {
+		c.resolve(opts)
 		v := validator{doc: doc, opts: opts, shown: map[string]string{}}
 		v.config(&c)
 		if opts.Check != nil {

@@ -197,16 +197,26 @@ func (c *Camera) giveUp(ctx context.Context, err error) error {
 	return c.finish(ctx, cause(err), err)
 }
 
-// checkComplete compares what was read with what the file said it had. The
-// number is an estimate in some formats, so that a little less is allowed
-// unless the file itself is seen to break off.
+// checkComplete compares what was read with what the file said it had, and with
+// the frames that its times show to be missing. The number is an estimate in
+// some formats, so that a little less is allowed unless the file itself is seen
+// to break off; what is missing inside is told in any case.
 func (c *Camera) checkComplete(out outcome) error {
-	got, want := c.position.seq, out.total
-	if c.cfg.Source.kind != File || got >= want {
+	got, want, gap := c.position.seq, out.total, c.position.gap
+	known := want > 0
+	if c.cfg.Source.kind != File || (known && got >= want) || (!known && gap == 0) {
 		return nil
 	}
-	if (got+5 < want && float64(got) < 0.95*float64(want)) || endsEarly(c.items.paths[0]) {
-		return c.cfg.Source.fail(ErrTruncated, fmt.Sprintf("%d of %d frames could be read", got, want))
+	// Holes that explain the difference say best how many frames there were.
+	if gap > 0 && got+gap+2 >= want {
+		want = got + gap
+	}
+	said := fmt.Sprintf("%d of %d frames could be read", got, want)
+	if known && ((got+5 < want && float64(got) < 0.95*float64(want)) || endsEarly(c.items.paths[0])) {
+		return c.cfg.Source.fail(ErrTruncated, said)
+	}
+	if gap > 0 {
+		c.log.Warn("the video is damaged", "source", c.cfg.Source, "reason", said)
 	}
 	return nil
 }

@@ -89,7 +89,9 @@ type child struct {
 	old     int  // frames that did not
 	lastPTS float64
 	sampler sampler
-	gaps    gapCounter
+	gaps    gapCounter  // of a live source
+	holes   holeCounter // of a file
+	gap     uint64      // frames missing so far
 	pacer   pacer
 	ticked  time.Time
 }
@@ -130,6 +132,9 @@ func (c *child) run() error {
 	c.src = src
 	defer src.close()
 	c.sampler = sampler{fps: j.FPS}
+	if f := src.fps(); f > 0 {
+		c.holes.usual = 1000 / f
+	}
 	c.pacer = pacer{fps: j.FPS, still: j.Kind == Images}
 	opened := &event{Type: evOpened, Millis: vedette.Millis(time.Since(began)), SourceFPS: src.fps(), Total: src.total()}
 	if v, ok := src.(*video); ok {
@@ -143,7 +148,7 @@ func (c *child) run() error {
 	}
 	for {
 		if err := c.frame(); errors.Is(err, io.EOF) {
-			return c.send(&event{Type: evEnd, Seq: c.seq, Sampled: c.sampled})
+			return c.send(&event{Type: evEnd, Seq: c.seq, Sampled: c.sampled, Gap: c.gap})
 		} else if err != nil {
 			return err
 		}
@@ -166,7 +171,8 @@ func (c *child) openFailed(err error, took time.Duration) error {
 
 // catchUp passes over the frames that an earlier child announced or left out.
 // Decoding them is the only exact way: seeking in a video lands on other
-// frames. The sampler sees them all and so decides as it did then.
+// frames. The sampler sees them all and so decides as it did then, and what is
+// missing between them is counted as it was.
 func (c *child) catchUp() error {
 	if p, ok := c.src.(*pictures); ok {
 		p.skip(c.job.Seq)
@@ -179,6 +185,7 @@ func (c *child) catchUp() error {
 		} else if err != nil {
 			return c.readFailed(err)
 		}
+		c.noteGap()
 		if !c.sampler.wants(c.src.ptsMillis(), time.Now()) {
 			c.sampled++
 		}
@@ -221,9 +228,8 @@ func (c *child) frame() error {
 		return c.readFailed(err)
 	}
 	ev.Item, ev.PTS = c.src.item(), c.src.ptsMillis()
-	if c.job.Live {
-		ev.Gap = c.gaps.add(ev.PTS)
-	}
+	c.noteGap()
+	ev.Gap = c.gap
 	if c.job.Paced {
 		if err := c.pacer.wait(ev.PTS, c.tick); err != nil {
 			return err
@@ -241,6 +247,18 @@ func (c *child) frame() error {
 		return c.tick()
 	}
 	return c.announce(ev, decode)
+}
+
+// noteGap counts what is missing before the frame. The count never falls: part
+// of it may be known to others.
+func (c *child) noteGap() {
+	if c.job.Live {
+		c.gap = c.gaps.add(c.src.ptsMillis())
+		return
+	}
+	if v, ok := c.src.(*video); ok && v.timed {
+		c.gap = max(c.gap, c.holes.add(v.pts))
+	}
 }
 
 // isOld reports whether a frame came while the source was being opened, by a

@@ -15,6 +15,7 @@ var (
 	ErrUnreachable = errors.New("the camera cannot be reached")
 	ErrAuth        = errors.New("the camera refused the user name or password")
 	ErrNoStream    = errors.New("the camera has no such stream")
+	ErrNotStream   = errors.New("not an MJPEG stream")
 	ErrNoFrames    = errors.New("the source sends no pictures")
 	ErrCrashed     = errors.New("the capture process crashed")
 	ErrMemory      = errors.New("the capture process took too much memory")

@@ -5,6 +5,9 @@ package ingest_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +119,78 @@ func TestChildKilledMidFile(t *testing.T) {
 				t.Errorf("%d restarts, want 3", last.Restarts)
 			}
 		})
+	}
+}
+
+// damaged is the path of a video with noise in its middle third.
+func damaged(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(testkit.Data(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := rand.New(rand.NewPCG(1, 1))
+	for i := len(data) / 3; i < len(data)*2/3; i += 97 {
+		data[i] = byte(noise.Uint32())
+	}
+	path := filepath.Join(t.TempDir(), "damaged.mp4")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Frames that are lost inside a damaged file are counted where they are
+// missing, once, though a child dies and another reads the file from its
+// beginning, and told at the end.
+func TestDamagedInside(t *testing.T) {
+	t.Parallel()
+	path := damaged(t, "videos/car-detection.mp4")
+	for _, kill := range []bool{false, true} {
+		c := newCamera(t, ingest.Config{ID: fmt.Sprintf("kill-%v", kill), Delivery: ingest.Every, Source: source(t, path)})
+		last := &vedette.Frame{PTSMillis: -80}
+		c.each = func(f *vedette.Frame, _ []byte) {
+			if f.End {
+				return
+			}
+			missing := uint64(math.Round((f.PTSMillis-last.PTSMillis)/80)) - 1
+			if got := f.SourceGap - last.SourceGap; got != missing {
+				t.Errorf("seq %d: %d frames missing before it, want %d", f.Seq, got, missing)
+			}
+			last = f
+			if kill && f.Seq%100 == 99 {
+				if err := syscall.Kill(c.child(), syscall.SIGKILL); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if err := c.run(); err != nil {
+			t.Fatal(err)
+		}
+		end := c.end()
+		t.Logf("%d frames read, %d missing", end.Seq, end.SourceGap)
+		if end.SourceGap == 0 || end.Seq+end.SourceGap != 377 {
+			t.Errorf("%d frames and %d missing, want some, 377 in all", end.Seq, end.SourceGap)
+		}
+		want := fmt.Sprintf("%d of 377 frames could be read", end.Seq)
+		if n := strings.Count(c.log.String(), want); n != 1 {
+			t.Errorf("%q is said %d times, want 1", want, n)
+		}
+	}
+}
+
+// A whole video has no holes, whatever its container makes of times.
+func TestWholeVideosHaveNoHoles(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"book.mkv", "bottle-detection.mp4", "car-detection.mp4", "gocv_small.mp4", "no.mkv",
+		"one-by-one-person-detection.mp4", "walk.mkv", "yes.mkv"} {
+		c := newCamera(t, ingest.Config{Delivery: ingest.Every, FPS: 1, Source: source(t, testkit.Data(t, "videos/"+name))})
+		if err := c.run(); err != nil {
+			t.Fatal(err)
+		}
+		if end := c.end(); end.Seq < 60 || end.SourceGap != 0 || strings.Contains(c.log.String(), "damaged") {
+			t.Errorf("%s: %d frames, %d missing", name, end.Seq, end.SourceGap)
+		}
 	}
 }
 

@@ -45,8 +45,10 @@ func (c *Camera) runLive(ctx context.Context) error {
 			retry.Reset()
 		}
 		limited = limited && !c.everOnline
-		// A wrong password does not become right, and cameras lock accounts.
-		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || errors.Is(out.err, ErrAuth))) {
+		// A wrong password does not become right, and cameras lock accounts; a file
+		// does not become a stream.
+		hopeless := errors.Is(out.err, ErrAuth) || errors.Is(out.err, ErrNotStream)
+		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || hopeless)) {
 			return out.err
 		}
 		c.replaced = "" // whatever comes next is a reconnect
@@ -124,7 +126,7 @@ func (c *Camera) await(ctx context.Context, retry *backoff.Backoff, why error, b
 // isAway reports whether a probe, which is cheap, can tell that the reason for
 // a failure is gone.
 func isAway(err error) bool {
-	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoStream) || errors.Is(err, ErrNoDevice)
+	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoStream) || errors.Is(err, ErrNotStream) || errors.Is(err, ErrNoDevice)
 }
 
 // slowProbe is a probe that takes its time beside the quick ones, at most one

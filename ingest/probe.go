@@ -172,47 +172,6 @@ func (c *rtspConn) ask(method, uri, authorization string) (rtspAnswer, error) {
 
 var errNotUnderstood = errors.New("answer not understood")
 
-// probeHTTP asks for the stream; its header is the answer.
-func (s Source) probeHTTP(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // as FFmpeg
-	defer transport.CloseIdleConnections()
-	status, challenges, u, err := s.get(ctx, transport, "")
-	if err == nil && status == http.StatusUnauthorized {
-		if u.User == nil {
-			return s.fail(ErrAuth, "it asks for both, and the URL has none")
-		}
-		password, _ := u.User.Password()
-		answer, ok := authorize(challenges, http.MethodGet, u.RequestURI(), u.User.Username(), password)
-		if !ok {
-			return nil
-		}
-		status, _, _, err = s.get(ctx, transport, answer)
-	}
-	if err != nil {
-		return s.noAnswer(err)
-	}
-	return s.judge(status)
-}
-
-func (s Source) get(ctx context.Context, rt http.RoundTripper, authorization string) (int, []string, *url.URL, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.location, nil)
-	if err != nil {
-		return 0, nil, nil, errNotUnderstood
-	}
-	req.Header.Set("User-Agent", "vedette")
-	if authorization != "" {
-		req.Header.Set("Authorization", authorization)
-	}
-	resp, err := rt.RoundTrip(req)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	return resp.StatusCode, resp.Header.Values("Www-Authenticate"), req.URL, resp.Body.Close()
-}
-
 // judge turns an answer into a refusal, or nil.
 func (s Source) judge(status int) error {
 	switch status {

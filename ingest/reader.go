@@ -66,6 +66,8 @@ type video struct {
 	over bool
 	pts  float64
 	step float64 // between the last two frames
+	// timed says that pts is of the stream, not guessed.
+	timed bool
 }
 
 // openVideo opens a capture, with the first of the decoders asked for by name
@@ -121,6 +123,7 @@ func (v *video) next() error {
 	v.over = v.network && v.started && time.Since(began) >= v.stall
 	v.started, v.patience = true, v.stall/2
 	pts := v.PTSMillis()
+	v.timed = pts > 0 || v.pts == 0
 	switch {
 	case pts > v.pts:
 		v.step = pts - v.pts

@@ -175,6 +175,7 @@ func (s *session) handle(ctx context.Context, ev *event) error {
 	case evEnd:
 		s.advance(ev)
 		c.position.seq, c.position.sampled = max(c.position.seq, ev.Seq), ev.Sampled
+		c.position.gap = max(c.position.gap, ev.Gap)
 		s.out.ended = c.cfg.Source.finite
 	case evFail:
 		s.advance(ev)

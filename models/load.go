@@ -175,7 +175,10 @@ func (f files) load(guess GuessFunc) (*Model, Report, error) {
 			return nil, Report{}, err
 		}
 		if m.File != "" && f.onnx == "" {
-			f.onnx = filepath.Join(filepath.Dir(f.manifest), filepath.FromSlash(m.File))
+			f.onnx = filepath.FromSlash(m.File)
+			if !filepath.IsAbs(f.onnx) {
+				f.onnx = filepath.Join(filepath.Dir(f.manifest), f.onnx)
+			}
 		}
 	}
 	if f.onnx == "" {

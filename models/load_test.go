@@ -83,6 +83,31 @@ func roundTrip(t *testing.T, m *models.Model) {
 	}
 }
 
+// A manifest names its file from its own folder, or from the root.
+func TestManifestNamesItsFile(t *testing.T) {
+	dir := t.TempDir()
+	onnx, err := os.ReadFile(testkit.Data(t, "models/yolox_person_192.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "manifests"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "person.onnx")
+	write(t, path, onnx)
+	for _, file := range []string{path, "../person.onnx"} {
+		manifest := filepath.Join(dir, "manifests", "person.yaml")
+		write(t, manifest, []byte("file: "+file+"\n"))
+		m, err := models.Load(manifest, decode.Guess)
+		if err != nil {
+			t.Fatalf("file: %s: %v", file, err)
+		}
+		if m.Path != path {
+			t.Errorf("file: %s: loaded from %s", file, m.Path)
+		}
+	}
+}
+
 func write(t *testing.T, path string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, data, 0o644); err != nil {

@@ -102,7 +102,7 @@ type Manifest struct {
 	// Name is the model's id, used in subjects and configuration.
 	Name string `yaml:"name,omitempty"`
 	Task Task   `yaml:"task,omitempty"`
-	// File is the ONNX file, relative to the manifest.
+	// File is the ONNX file; a relative path begins at the manifest.
 	File    string `yaml:"file,omitempty"`
 	SHA256  string `yaml:"sha256,omitempty"`
 	Licence string `yaml:"licence,omitempty"`

@@ -257,6 +257,7 @@ func (c *camera) account(f *vedette.Frame) bool {
 	}
 	c.gap = addGap(c.gap, DropSampled, sampled)
 	c.gap = addGap(c.gap, why, lost)
+	c.gap = addGap(c.gap, vedette.GapSource, holes)
 	return !f.End
 }
 

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +60,28 @@ func checkFolder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// TestCheckElsewhere checks a configuration of another folder than the one where
+// the program runs: what it names lies beside it.
+func TestCheckElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := checkFolder(t)
+	text := "models: [{name: good, file: %s.yaml, engine: gorgonia}]\ncameras: [{id: a, source: boards.png}]\n"
+	for name, content := range map[string]string{"boards.png": "x", "right.yml": fmt.Sprintf(text, "good"), "wrong.yml": fmt.Sprintf(text, "none")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(name string) outcome {
+		return program{args: []string{"check", "-c", filepath.Join(filepath.Base(dir), name)}, dir: filepath.Dir(dir)}.run(t)
+	}
+	if o := check("right.yml"); o.code != 0 {
+		t.Errorf("exit code %d:\n%s", o.code, o.stderr)
+	}
+	if o := check("wrong.yml"); o.code != 2 || !strings.Contains(o.stderr, filepath.Join(filepath.Base(dir), "none.yaml")) {
+		t.Errorf("exit code %d:\n%s", o.code, o.stderr)
+	}
 }
 
 // TestCheckBad runs check on each testdata/check/*.bad.yaml and compares what it

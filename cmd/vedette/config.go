@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/vedette-io/vedette/configs"
@@ -58,8 +59,12 @@ func readConfig(file string) ([]byte, error) {
 // parse is read for the file's content.
 func (cr *configReader) parse(file string, data []byte) (configs.Config, error) {
 	cr.loaded, cr.places = map[string]*models.Model{}, map[string]func(error) strictyaml.Problem{}
+	dir := filepath.Dir(file)
+	if strings.HasPrefix(file, fromBus) {
+		dir = "" // the file may be on another host
+	}
 	c, err := configs.Parse(file, data, configs.Options{
-		Env: cr.env, Elsewhere: cr.elsewhere,
+		Env: cr.env, Elsewhere: cr.elsewhere, Dir: dir, Local: isPath,
 		Source: func(s string) error {
 			_, err := ingest.ParseSource(s)
 			return err
@@ -79,6 +84,12 @@ func (cr *configReader) parse(file string, data []byte) (configs.Config, error) 
 		return c, &usageError{err}
 	}
 	return c, nil
+}
+
+// isPath says that a source is a file, a folder or a glob.
+func isPath(source string) bool {
+	s, err := ingest.ParseSource(source)
+	return err == nil && (s.Kind() == ingest.File || s.Kind() == ingest.Images) && !strings.Contains(source, "://")
 }
 
 // models loads every model that can be found.

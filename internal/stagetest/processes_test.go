@@ -202,11 +202,16 @@ func (h *house) stopped(all []string, code int) {
 	}
 }
 
-// TestProcessesEnd has sources that come to their end: so does the plant.
+// TestProcessesEnd has sources that come to their end: so does the plant. Every
+// process takes a path as seen from the configuration's folder.
 func TestProcessesEnd(t *testing.T) {
 	const frames = 100
 	p := newPlant(t)
-	sup := p.start("run", p.config("plant.yaml", "http: {listen: ''}\n"+one(p.clipOf(frames))), "--processes", "--infer-processes", "2")
+	if err := os.Mkdir(filepath.Join(p.dir, "etc"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join("..", filepath.Base(p.clipOf(frames)))
+	sup := p.start("run", p.config("etc/plant.yaml", "http: {listen: ''}\n"+one(source)), "--processes", "--infer-processes", "2")
 	finished(t, sup)
 	if code := sup.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d", code)
