@@ -131,12 +131,12 @@ func (l *lane) stored(e *entry) bool {
 	}
 	if !l.resumed {
 		l.resumed = true
-		missing := uint64(0)
+		missing, holes := uint64(0), e.gap[vedette.GapSource]
 		for _, n := range e.gap {
 			missing += n
 		}
-		if want := e.frame.Seq - l.taken.Seq - 1; missing != want {
-			e.gap = addGap(nil, DropRestart, want)
+		if want := e.frame.Seq - l.taken.Seq - 1; missing-holes != want {
+			e.gap = addGap(addGap(nil, DropRestart, want), vedette.GapSource, holes)
 		}
 	}
 	return false
