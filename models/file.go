@@ -2,7 +2,9 @@ package models
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"strings"
 
 	"github.com/vedette-io/vedette/internal/onnxfile"
@@ -145,4 +147,27 @@ func (m Manifest) contradictions(doc *strictyaml.Doc, f *onnxfile.Model, file In
 	if n := classCount(m.Output.Decoder, outputInfos(f)); n > 0 && len(m.Labels) > 0 && len(m.Labels) != n {
 		doc.Add("labels", "the manifest has %d labels, but the file's output %s has %d classes, read as %s", len(m.Labels), describe(f.Outputs), n, m.Output.Decoder)
 	}
+}
+
+// readFile reads an ONNX file into memory once.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", path)
+	case info.Size() > maxONNX:
+		return nil, fmt.Errorf("%s has %d bytes; an ONNX file has at most %d", path, info.Size(), maxONNX)
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return data, nil
 }

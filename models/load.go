@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,29 +201,6 @@ func (f files) load(guess GuessFunc) (*Model, Report, error) {
 	}
 	r.Notes = notes(m, r.Origin, file)
 	return &Model{Manifest: m, Path: f.onnx, ONNX: data, Report: r}, r, nil
-}
-
-// readFile reads an ONNX file into memory once.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", path)
-	case info.Size() > maxONNX:
-		return nil, fmt.Errorf("%s has %d bytes; an ONNX file has at most %d", path, info.Size(), maxONNX)
-	}
-	data := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return data, nil
 }
 
 func report(f files, data []byte, file *onnxfile.Model) Report {
