@@ -35,7 +35,7 @@ type Detection struct {
 	Camera string `json:"camera"`
 	Epoch  string `json:"epoch" jsonschema:"description=Sorts by time\\, changes at each (re)connect of the camera"`
 	Seq    uint64 `json:"seq" jsonschema:"description=Captured frames of this epoch before this one"`
-	Item   string `json:"item" jsonschema:"description=File name for image sources\\, else empty"`
+	Item   string `json:"item" jsonschema:"description=File name for image sources\\, its path where several folders have one of that name\\, else empty"`
 	// PrevSeq is the frame before this one that was sent to this model; -1 for
 	// the first of an epoch.
 	PrevSeq int64 `json:"prev_seq" jsonschema:"description=The frame before this one that was sent to this model\\, -1: first"`

@@ -16,6 +16,7 @@ type items struct {
 	paths   []string // absolute
 	names   []string // as shown in Frame.Item
 	ignored int      // files that are no pictures
+	videos  []string // those of them that look like videos
 }
 
 func (it items) name(seq uint64) string {
@@ -130,6 +131,9 @@ func (s Source) list(paths []string) (items, error) {
 		info, err := os.Stat(p)
 		if err != nil || info.IsDir() || !isPicture(p) {
 			it.ignored++
+			if err == nil && !info.IsDir() && isVideo(p) {
+				it.videos = append(it.videos, filepath.Base(p))
+			}
 			continue
 		}
 		abs, err := filepath.Abs(p)
@@ -143,10 +147,23 @@ func (s Source) list(paths []string) (items, error) {
 		return items{}, s.fail(ErrNoPictures, "nothing is there at all")
 	}
 	if len(it.paths) == 0 {
-		return items{}, s.fail(ErrNoPictures, fmt.Sprintf("%d other files are there; pictures end in %s",
-			it.ignored, strings.Join(pictureTypes, ", ")))
+		detail := fmt.Sprintf("%d other files are there; pictures end in %s", it.ignored, strings.Join(pictureTypes, ", "))
+		if len(it.videos) > 0 {
+			detail += "; videos are sources of their own: name each"
+		}
+		return items{}, s.fail(ErrNoPictures, detail)
 	}
 	return it, nil
+}
+
+// SkippedVideos are the videos that lie in a folder, or match a glob, of pictures
+// and are not looked at.
+func (s Source) SkippedVideos() []string {
+	found, err := s.find()
+	if err != nil {
+		return nil // it is told by Check
+	}
+	return found.videos
 }
 
 // pathCause is a file error without the path, which is named beside it.

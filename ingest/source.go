@@ -165,6 +165,15 @@ func isPicture(path string) bool {
 	return slices.Contains(pictureTypes, strings.ToLower(filepath.Ext(path)))
 }
 
+// videoTypes are endings that tell a video from other files beside pictures. What
+// can be decoded shows FFmpeg, whatever its name.
+var videoTypes = []string{".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts",
+	".wmv", ".asf", ".flv", ".3gp", ".ogv", ".mjpg", ".mjpeg", ".h264", ".264", ".h265", ".265", ".hevc"}
+
+func isVideo(path string) bool {
+	return slices.Contains(videoTypes, strings.ToLower(filepath.Ext(path)))
+}
+
 // looksLikeURL reports whether a text that is no file was meant as a camera's
 // address: without its scheme it would be shown as a path, password and all.
 func looksLikeURL(text string) bool {

@@ -153,7 +153,7 @@ func (m Manifest) contradictions(doc *strictyaml.Doc, f *onnxfile.Model, file In
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fileError(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()

@@ -110,7 +110,7 @@ type files struct{ onnx, manifest string }
 func locate(path string) (files, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return files{}, err
+		return files{}, fileError(err)
 	}
 	if info.IsDir() {
 		return locateIn(path)
@@ -138,7 +138,7 @@ func isManifest(path string) bool {
 func locateIn(dir string) (files, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return files{}, err
+		return files{}, fileError(err)
 	}
 	var manifests, onnx []string
 	for _, e := range entries {
@@ -167,7 +167,7 @@ func (f files) load(guess GuessFunc) (*Model, Report, error) {
 	if f.manifest != "" {
 		data, err := os.ReadFile(f.manifest)
 		if err != nil {
-			return nil, Report{}, err
+			return nil, Report{}, fileError(err)
 		}
 		m, doc = parseManifest(f.manifest, data)
 		if err := doc.Err(); err != nil {

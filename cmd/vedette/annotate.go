@@ -26,7 +26,7 @@ type annotator struct {
 
 func newAnnotator(dir string, onError func(error)) (*annotator, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, usagef("--save %s: %w", dir, err)
+		return nil, usagef("--save %s: the folder cannot be made: %w", dir, fileCause(err))
 	}
 	return &annotator{dir: dir, err: onError}, nil
 }
@@ -34,7 +34,7 @@ func newAnnotator(dir string, onError func(error)) (*annotator, error) {
 // save writes one picture. It is safe for concurrent use.
 func (a *annotator) save(d *vedette.Detection, pic preprocess.Picture) {
 	if err := a.write(d, pic); err != nil {
-		a.err(fmt.Errorf("save %s: %w", d.ID, err))
+		a.err(fmt.Errorf("save %s: %w", d.ID, fileError(err)))
 	}
 }
 

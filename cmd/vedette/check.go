@@ -138,11 +138,7 @@ func checkFiles(c *configs.Config, r configs.Report) {
 			continue
 		}
 		if _, err := os.ReadFile(f.file); err != nil {
-			var at *os.PathError
-			if errors.As(err, &at) {
-				err = at.Err
-			}
-			r.Bad(path, "the file cannot be read: %v%s", err, r.Got(path))
+			r.Bad(path, "the file cannot be read: %v%s", fileCause(err), r.Got(path))
 			unread = true
 		}
 	}

@@ -51,7 +51,7 @@ func readConfig(file string) ([]byte, error) {
 	}
 	data, err := configs.Read(file)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, &usageError{fileError(err)}
 	}
 	return data, nil
 }

@@ -153,6 +153,11 @@ func (o *detectOptions) config(sources []string, parsed []ingest.Source) (pipeli
 	if err := knowsLabels(m.Loaded, o.labels); err != nil {
 		return none, err
 	}
+	for _, c := range cameras {
+		if videos := c.Ingest.Source.SkippedVideos(); len(videos) > 0 {
+			tell("%v: of a folder or glob the pictures are looked at; left out: %s, the first is %s: give videos by their names", c.Ingest.Source, count(len(videos), "video"), videos[0])
+		}
+	}
 	if o.shipped {
 		tellDefaultModel("no --model given", otherModel(sources))
 	}

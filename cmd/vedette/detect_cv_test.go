@@ -111,6 +111,23 @@ func TestDetectPictureFiles(t *testing.T) {
 	})
 }
 
+// Videos that lie beside pictures are not passed over in silence.
+func TestDetectVideosBesidePictures(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string][]byte{"a.png": pngOf(t, 16, 16), "b.mp4": video(t), "c.MOV": nil, "notes.txt": nil})
+	for _, source := range []string{dir, dir + "/*"} {
+		o := detect(t, source)
+		if ds := o.detections(t); o.code != 0 || len(ds) != 1 || ds[0].Item != "a.png" {
+			t.Errorf("exit code %d, %+v", o.code, ds)
+		}
+		if want := " vedette: " + source + ": of a folder or glob the pictures are looked at; left out: 2 videos, the first is b.mp4: "; !strings.Contains(o.stderr, want) || strings.Count(o.stderr, "\n") != 1 {
+			t.Errorf("it does not say %q alone: %s", want, o.stderr)
+		}
+	}
+	videos := folder(t, map[string][]byte{"b.mp4": video(t)})
+	detect(t, videos).wantSentence(t, 2, "there are no pictures: 1 other files", "videos are sources of their own: name each")
+}
+
 func TestDetectSeveralSources(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string][]byte{"Gate 1.png": pngOf(t, 32, 32), "x.png": pngOf(t, 32, 32), "x-2.png": pngOf(t, 32, 32), "clip.mp4": video(t)})

@@ -104,7 +104,7 @@ func (d *doctor) machine() {
 func (d *doctor) here() {
 	dir, err := os.MkdirTemp("", "vedette-*")
 	if err != nil {
-		d.wrong("store", "no temporary folder can be made: %v: make room there, or set TMPDIR", err)
+		d.wrong("store", "no temporary folder can be made in %s: %v: make room there, or set TMPDIR", os.TempDir(), fileCause(err))
 	} else {
 		d.good("store", "%s can be written", filepath.Dir(dir))
 		if err := os.Remove(dir); err != nil {

@@ -135,6 +135,8 @@ func advice(err error, src ingest.Source) string {
 		return "check the path of the URL in the camera's manual"
 	case errors.Is(err, ingest.ErrNotFound), errors.Is(err, ingest.ErrNoPictures):
 		return "check the path"
+	case errors.Is(err, ingest.ErrNotStream):
+		return "see the camera's manual for the address of its MJPEG stream"
 	case errors.Is(err, ingest.ErrNoFrames):
 		return "the camera answers but sends no pictures: try --transport udp, or another of its streams"
 	case src.Live():

@@ -32,7 +32,8 @@ func newEval(g *globals) *cobra.Command {
 		Long: `Scores a model, or detections stored by an earlier run, against pictures with known objects.
 
 DIR is a YOLO folder (images/, labels/, names.yaml), a COCO JSON file or its folder,
-the DeepPCB list, or a folder of VOC-style text files.`,
+the DeepPCB list, or a folder of VOC-style text files. Detections are a file of vedette detect
+--format jsonl, COCO results, the folder of one of these, or a folder of VOC-style text files.`,
 		Example: `  vedette eval --model yolox_nano.onnx --data coco64
   vedette eval --detections results.jsonl --data coco64 --format json`,
 		Args: cobra.NoArgs,
@@ -48,7 +49,7 @@ the DeepPCB list, or a folder of VOC-style text files.`,
 			}
 			ds, err := eval.Open(data)
 			if err != nil {
-				return &usageError{err}
+				return &usageError{fileError(err)}
 			}
 			var result eval.Result
 			if detections != "" {
@@ -67,7 +68,7 @@ the DeepPCB list, or a folder of VOC-style text files.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "data set: YOLO folder, COCO JSON, DeepPCB list, VOC-style folder")
-	f.StringVar(&detections, "detections", "", "stored detections: jsonl of vedette, COCO results, VOC-style folder")
+	f.StringVar(&detections, "detections", "", "stored detections: jsonl of vedette, COCO results, the folder of one, VOC-style folder")
 	f.StringVar(&format, "format", "text", "text or json")
 	f.Float64Var(&opts.IoU, "iou", 0, "overlap that counts as found (default: the data set's own, else 0.5)")
 	f.Float64Var(&opts.Score, "score", 0, "score threshold of the confusion matrix (default: the one with the best F1)")
@@ -78,7 +79,7 @@ the DeepPCB list, or a folder of VOC-style text files.`,
 func evalStored(ds *eval.Dataset, file string, opts eval.Options) (eval.Result, error) {
 	dets, err := eval.ReadDetections(file, ds)
 	if err != nil {
-		return eval.Result{}, &usageError{err}
+		return eval.Result{}, &usageError{fileError(err)}
 	}
 	return eval.EvaluateStored(ds, dets, opts)
 }

@@ -96,6 +96,15 @@ func fileError(err error) error {
 	return fmt.Errorf("%s: %w", at.Path, at.Err)
 }
 
+// fileCause is fileError for where the file is named already.
+func fileCause(err error) error {
+	var at *os.PathError
+	if !errors.As(err, &at) {
+		return err
+	}
+	return at.Err
+}
+
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
 }

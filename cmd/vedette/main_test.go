@@ -125,6 +125,9 @@ func (o outcome) sentences() []string {
 	return s
 }
 
+// goText is how Go names a file that cannot be used: with its own call.
+var goText = regexp.MustCompile(`(?:^|: )(?:open|l?stat|mkdir|read|write|readdirent|unlinkat) [^ :]+: `)
+
 // wantSentence checks an exit code and the one sentence that explains it.
 func (o outcome) wantSentence(t *testing.T, code int, says ...string) {
 	t.Helper()
@@ -135,6 +138,9 @@ func (o outcome) wantSentence(t *testing.T, code int, says ...string) {
 	if len(s) != 1 {
 		t.Errorf("%d sentences, want one; stderr:\n%s", len(s), o.stderr)
 		return
+	}
+	if at := goText.FindString(s[0]); at != "" {
+		t.Errorf("the sentence has Go's %q: %s", at, s[0])
 	}
 	for _, want := range says {
 		if !strings.Contains(s[0], want) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"sync"
 )
@@ -16,6 +17,7 @@ type output struct {
 func (o *output) Write(p []byte) (int, error) {
 	n, err := o.w.Write(p)
 	if err != nil {
+		err = fmt.Errorf("standard output: %w", fileCause(err))
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.err == nil {

@@ -23,6 +23,7 @@ func TestUsage(t *testing.T) {
 		{"version extra", `"extra" is too much`},
 		{"run", "-c FILE is needed"},
 		{"check", "-c FILE is needed"},
+		{"check -c nosuch.yaml", "nosuch.yaml: no such file"},
 		{"run -c x --infer-processes 2", "--infer-processes needs --processes"},
 		{"run -c x --processes --infer-processes 0", "want 1 to 64"},
 		{"run -c /nosuch.yaml --processes", "/nosuch.yaml: no such file"},

@@ -29,7 +29,7 @@ func makeTempStore() (dir string, lock *os.File, err error) {
 	removeLeftStores(os.TempDir())
 	for range 10 { // somebody who removes what is left may be quicker
 		if dir, err = os.MkdirTemp("", "vedette-temp-*"); err != nil {
-			return "", nil, fmt.Errorf("store: no temporary folder: %w", err)
+			return "", nil, fmt.Errorf("store: no temporary folder can be made in %s: %w: make room there, or set TMPDIR", os.TempDir(), cause(err))
 		}
 		if lock, err = takeLock(dir); err == nil {
 			return dir, lock, nil

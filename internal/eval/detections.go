@@ -72,7 +72,8 @@ type Detections struct {
 
 // ReadDetections reads stored detections of the pictures of ds: COCO results
 // (a JSON list, or a COCO file whose annotations have scores), lines of
-// [vedette.Detection], or a folder of VOC-style text files.
+// [vedette.Detection], the folder of one such file, or a folder of VOC-style text
+// files.
 //
 // A picture that a COCO file does not mention has no detections; one that
 // lines or text files do not mention is [StatusMissing].
@@ -91,7 +92,14 @@ func readDetections(path string, ds *Dataset) (*Detections, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		return readVOCDetections(path, ds)
+		file, err := storedIn(path)
+		switch {
+		case err != nil:
+			return nil, err
+		case file == "":
+			return readVOCDetections(path, ds)
+		}
+		path = file
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -104,6 +112,30 @@ func readDetections(path string, ds *Dataset) (*Detections, error) {
 		return parseCOCOResults(path, data, ds)
 	}
 	return parseJSONL(path, data, ds)
+}
+
+// storedIn is the one file of a folder that holds all detections, or empty where
+// they are in text files.
+func storedIn(dir string) (string, error) {
+	texts, err := textFiles(dir)
+	if err != nil || len(texts) > 0 {
+		return "", err
+	}
+	var found []string
+	for _, ext := range []string{"*.json", "*.jsonl"} {
+		more, err := filepath.Glob(filepath.Join(escapeGlob(dir), ext))
+		if err != nil {
+			return "", err
+		}
+		found = append(found, more...)
+	}
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("%s: %d files may be the detections, name the one: %s and others", dir, len(found), filepath.Base(found[0]))
 }
 
 // isCOCOResults tells a COCO file (one list, or one object with annotations)
@@ -275,7 +307,7 @@ func readVOCDetections(dir string, ds *Dataset) (*Detections, error) {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s: no .txt file is in it: want one per picture, with lines label score x y w h", dir)
+		return nil, fmt.Errorf("%s: no .json, .jsonl or .txt file is in it: want one with all detections, or a .txt per picture, with lines label score x y w h", dir)
 	}
 	d := newDetections(ds, FormatVOC, StatusMissing)
 	find := newFinder(ds)

@@ -139,7 +139,7 @@ func TestReadVOCDetections(t *testing.T) {
 		t.Error(d)
 	}
 	for folder, want := range map[string]string{
-		"bad": `1.txt:1: "bolt" is not a number; want label score x y w h`, "extra": "no picture called 9", "none": "no .txt file is in it",
+		"bad": `1.txt:1: "bolt" is not a number; want label score x y w h`, "extra": "no picture called 9", "none": "no .json, .jsonl or .txt file is in it",
 	} {
 		if _, err := eval.ReadDetections(filepath.Join(dir, folder), ds); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want …%s…", folder, err, want)
@@ -153,16 +153,22 @@ func TestCOCODetectionsWithCategories(t *testing.T) {
 		"set/x.json": "", "x.json": `{"images":[{"id":1,"file_name":"a.png"}],"categories":[{"id":3,"name":"bolt"},{"id":5,"name":"nut"}],"annotations":[]}`,
 		"d/own.json": `{"categories":[{"id":3,"name":"nut"}],"annotations":[{"image_id":1,"category_id":3,"bbox":[1,2,3,4],"score":1},{"image_id":1,"category_id":77,"bbox":[1,2,3,4],"score":1}]}`,
 	})
-	dets, err := eval.ReadDetections(filepath.Join(dir, "d", "own.json"), ds)
-	if err != nil {
-		t.Fatal(err)
+	for _, path := range []string{"d/own.json", "d"} { // the file, or its folder
+		dets, err := eval.ReadDetections(filepath.Join(dir, path), ds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var labels []string
+		for _, s := range dets.Outcomes[0].Found {
+			labels = append(labels, s.Label)
+		}
+		if d := cmp.Diff([]string{"nut", "category 77"}, labels); d != "" {
+			t.Errorf("%s: %s", path, d)
+		}
 	}
-	var labels []string
-	for _, s := range dets.Outcomes[0].Found {
-		labels = append(labels, s.Label)
-	}
-	if d := cmp.Diff([]string{"nut", "category 77"}, labels); d != "" {
-		t.Error(d)
+	_, dir = openTree(t, map[string]string{"x.json": `{"images":[{"id":1,"file_name":"a.png"}],"categories":[],"annotations":[]}`, "d/a.json": "[]", "d/b.jsonl": ""})
+	if _, err := eval.ReadDetections(filepath.Join(dir, "d"), ds); err == nil || !strings.Contains(err.Error(), "d: 2 files may be the detections, name the one: a.json") {
+		t.Errorf("of two files: %v", err)
 	}
 }
 
