@@ -45,7 +45,7 @@ func parsePattern(u *url.URL) (pattern, error) {
 			known, err = p.setLine(key, values[len(values)-1])
 		}
 		if !known {
-			return p, fmt.Errorf("unknown parameter; known are width, height, fps, frames and seed, and for line speed, light, noise, defects, max_defects and empty")
+			return p, fmt.Errorf("unknown parameter; known are width, height, fps, frames and seed, and for line speed, light, noise, defects, max_defects, empty and plain")
 		}
 		if err != nil {
 			return p, fmt.Errorf("bad value of %s", key)
@@ -99,6 +99,8 @@ func (p *pattern) setLine(key, value string) (known bool, err error) {
 		p.line.MaxDefects, err = parseInt(value, 1, 50)
 	case "empty": // share of places without a board
 		p.line.Empty, err = parseFloat(value, 1)
+	case "plain": // false: boards with all that looks like a defect
+		p.line.Plain, err = strconv.ParseBool(value)
 	default:
 		return false, nil
 	}

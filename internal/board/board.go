@@ -69,6 +69,11 @@ type Config struct {
 	// Defects is how many to inject. A crowded board may take fewer. Their
 	// boxes do not overlap.
 	Defects int
+	// Plain boards keep to design rules by which one picture tells a defect from
+	// what is meant to be so: wide clearances, no holes but those in the middle
+	// of pads, even edges; and their defects are no specks. Others have all that real designs have, slots that
+	// look like pin-holes and gaps that look like cuts among it.
+	Plain bool
 }
 
 func (c *Config) setDefaults() error {
@@ -92,23 +97,53 @@ func New(cfg Config) (*Board, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	template := draw(cfg.Width, cfg.Height, stream(cfg.Seed, 1))
-	return Inject(template, cfg.Defects, cfg.Seed)
+	template := draw(cfg.Width, cfg.Height, stream(cfg.Seed, 1), cfg.Plain)
+	return inject(template, cfg.Defects, cfg.Seed, cfg.Plain)
 }
 
 // Inject puts n defects of random kinds into a copy of a defect-free picture
 // of [Conductor] and [Substrate]; what is darker than half counts as conductor.
 // Fewer fit where the picture has no place for them.
 func Inject(template *image.Gray, n int, seed uint64) (*Board, error) {
+	return inject(template, n, seed, false)
+}
+
+func inject(template *image.Gray, n int, seed uint64, plain bool) (*Board, error) {
 	b := template.Bounds()
 	if b.Dx() < 64 || b.Dy() < 64 {
 		return nil, fmt.Errorf("a board of %d×%d pixels: each side must be at least 64", b.Dx(), b.Dy())
 	}
 	c := fromGray(template)
 	out := &Board{Template: c.gray()}
-	out.Defects = newInjector(c, stream(seed, 2)).inject(n)
+	out.Defects = newInjector(c, stream(seed, 2), plain).inject(n)
 	out.Picture = c.gray()
 	return out, nil
+}
+
+// fits says whether a class may change the number of parts of copper and of
+// substrate round it by so much.
+func fits(class Class, copper, bare int) bool {
+	switch class {
+	case Open:
+		return copper == 1 && bare <= 0
+	case Short:
+		return bare == 1 && copper <= 0
+	case Mousebite, Spur:
+		return copper == 0 && bare == 0
+	case Copper:
+		return copper == 1 && bare == 0
+	case PinHole:
+		return copper == 0 && bare == 1
+	}
+	return false
+}
+
+// crumbs is how many small parts a defect of a class is itself.
+func (c Class) crumbs() int {
+	if c == PinHole || c == Copper {
+		return 1
+	}
+	return 0
 }
 
 // stream is the nth independent random sequence of a seed.

@@ -11,7 +11,9 @@ const (
 	border   = 12 // a defect's centre keeps away from the picture's edge
 	margin   = 8  // of a box round the changed pixels, and up to 3 more
 	minPixel = 14 // changed pixels that make a defect
+	minPlain = 50 // that make one of a plain board
 	minPart  = 8  // pixels that count as a part when parts are counted
+	plainBit = 80 // pixels of the least part that a defect leaves on a plain board
 	tries    = 400
 )
 
@@ -21,14 +23,15 @@ const (
 type injector struct {
 	c     *canvas
 	r     *rand.Rand
+	plain bool // no defects that are small or faint
 	taken []image.Rectangle
 	mark  []uint8
 	// filled is the part that fill found last.
 	filled []int
 }
 
-func newInjector(c *canvas, r *rand.Rand) *injector {
-	return &injector{c: c, r: r, mark: make([]uint8, len(c.px))}
+func newInjector(c *canvas, r *rand.Rand, plain bool) *injector {
+	return &injector{c: c, r: r, plain: plain, mark: make([]uint8, len(c.px))}
 }
 
 func (in *injector) inject(n int) []Defect {
@@ -48,7 +51,7 @@ func (in *injector) inject(n int) []Defect {
 func (in *injector) one(class Class) (Defect, bool) {
 	for range tries {
 		p := point{between(in.r, border, float64(in.c.w-border)), between(in.r, border, float64(in.c.h-border))}
-		s := &stroke{c: in.c, r: in.r}
+		s := &stroke{c: in.c, r: in.r, solid: in.plain}
 		// Open, mousebite and pin-hole eat copper; the other three are the same
 		// with the colours exchanged.
 		ok := false
@@ -177,21 +180,25 @@ func (in *injector) bite(s *stroke, p point, fg uint8) bool {
 		return false
 	}
 	room := in.reach(edge.add(n.mul(2)), n, fg, 60)
-	most := min(room-1, 20)
-	if chance(in.r, 0.1) {
-		most = min(room-1, 34)
+	rest, shallow := 1.0, 4.5 // what is left of the other side, and the least depth
+	if in.plain {
+		rest, shallow = 7, 7
 	}
-	if most < 5 {
+	most := min(room-rest, 20)
+	if chance(in.r, 0.1) {
+		most = min(room-rest, 34)
+	}
+	if most < shallow+0.5 {
 		return false
 	}
 	switch k := in.r.Float64(); {
 	case k < 0.3:
-		return in.ridge(s, edge, n, most, fg)
-	case k < 0.4: // a scribble that begins at the edge
+		return in.ridge(s, edge, n, shallow, most, fg)
+	case k < 0.4 && !in.plain: // a scribble that begins at the edge
 		s.along(s.scribble(edge, intBetween(in.r, 2, 5), 3, 10), between(in.r, 1, 2.2), fg)
 		return true
 	}
-	depth := between(in.r, 4.5, most)
+	depth := between(in.r, shallow, most)
 	r := between(in.r, 1.5, min(5.5, max(1.8, depth*0.7)))
 	way := n.turn(between(in.r, -0.9, 0.9)).mul(max(0, depth-r))
 	s.draw(edge.sub(n.mul(0.5)), edge.add(way), r, fg)
@@ -203,14 +210,14 @@ func (in *injector) bite(s *stroke, p point, fg uint8) bool {
 }
 
 // ridge draws a bite that is long and shallow: along the edge near e, whose
-// inward direction is n, a row of bumps, a zigzag or a smooth step, at most
-// most deep.
-func (in *injector) ridge(s *stroke, e, n point, most float64, fg uint8) bool {
+// inward direction is n, a row of bumps, a zigzag or a smooth step, between
+// shallow and most deep.
+func (in *injector) ridge(s *stroke, e, n point, shallow, most float64, fg uint8) bool {
 	t := point{-n.y, n.x}
 	length := between(in.r, 12, 46)
 	step := between(in.r, 2, 5)
 	zigzag, smooth := chance(in.r, 0.35), chance(in.r, 0.3)
-	depth := between(in.r, 4.5, min(most, 14))
+	depth := between(in.r, shallow, min(most, 14))
 	var path []point
 	for u := -length / 2; u <= length/2; u += step {
 		p, ok := in.edge(e.add(t.mul(u)), n, fg)
@@ -264,7 +271,9 @@ func (in *injector) inside(s *stroke, p point, fg uint8) bool {
 	} else if chance(in.r, 0.5) {
 		r = between(in.r, 3, 5) // a larger disc could be drilled
 	}
-	if chance(in.r, 0.3) {
+	if in.plain { // a round hole in copper is drilled
+		length = max(length, between(in.r, 7, 14))
+	} else if chance(in.r, 0.3) {
 		s.along(s.scribble(p, intBetween(in.r, 2, 6), 3, 9), between(in.r, 1, 2.5), fg)
 		return true
 	}
@@ -298,7 +307,8 @@ func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
 		}
 	}
 	window := changed.Inset(-margin).Intersect(whole)
-	copper0, bare0 := in.parts(window, 1), in.parts(window, 0)
+	copper0, bare0 := in.parts(window, 1, minPart), in.parts(window, 0, minPart)
+	crumbs := in.crumbs(window)
 	n := 0
 	for _, i := range s.px { // a pixel may be there twice
 		if in.mark[i] == 0 {
@@ -307,8 +317,12 @@ func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
 			n++
 		}
 	}
-	copper, bare := in.parts(window, 1)-copper0, in.parts(window, 0)-bare0
-	ok := n >= minPixel && fits(class, copper, bare)
+	copper, bare := in.parts(window, 1, minPart)-copper0, in.parts(window, 0, minPart)-bare0
+	least := minPixel
+	if in.plain {
+		least = minPlain
+	}
+	ok := n >= least && fits(class, copper, bare) && in.crumbs(window) <= crumbs+class.crumbs()
 	for _, i := range s.px {
 		if in.mark[i] == 1 && !ok {
 			in.c.px[i] ^= 1
@@ -322,32 +336,14 @@ func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
 	return Defect{Class: class, Box: box}, true
 }
 
-// fits says whether a class may change the number of parts of copper and of
-// substrate round it by so much.
-func fits(class Class, copper, bare int) bool {
-	switch class {
-	case Open:
-		return copper == 1 && bare <= 0
-	case Short:
-		return bare == 1 && copper <= 0
-	case Mousebite, Spur:
-		return copper == 0 && bare == 0
-	case Copper:
-		return copper == 1 && bare == 0
-	case PinHole:
-		return copper == 0 && bare == 1
-	}
-	return false
-}
-
-// parts counts the connected parts of colour v in a window, those of minPart
+// parts counts the connected parts of colour v in a window, those of least
 // pixels or more.
-func (in *injector) parts(window image.Rectangle, v uint8) int {
+func (in *injector) parts(window image.Rectangle, v uint8, least int) int {
 	const seen = 2
 	w, n := in.c.w, 0
 	for y := window.Min.Y; y < window.Max.Y; y++ {
 		for x := window.Min.X; x < window.Max.X; x++ {
-			if i := y*w + x; in.c.px[i] == v && in.mark[i]&seen == 0 && in.fill(window, i, v, seen) >= minPart {
+			if i := y*w + x; in.c.px[i] == v && in.mark[i]&seen == 0 && in.fill(window, i, v, seen) >= least {
 				n++
 			}
 		}
@@ -358,6 +354,15 @@ func (in *injector) parts(window image.Rectangle, v uint8) int {
 		}
 	}
 	return n
+}
+
+// crumbs counts the parts of both colours that are too small for a plain board,
+// where a defect leaves none.
+func (in *injector) crumbs(window image.Rectangle) int {
+	if !in.plain {
+		return 0
+	}
+	return in.parts(window, 0, 1) + in.parts(window, 1, 1) - in.parts(window, 0, plainBit) - in.parts(window, 1, plainBit)
 }
 
 // fill marks the part that holds pixel i and returns its size.

@@ -4,6 +4,7 @@ import (
 	"image"
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // layout draws one board: planes, then busses, pads and routes that keep their
@@ -16,16 +17,30 @@ type layout struct {
 	// scale is how close the camera is: lengths and pads grow with it.
 	scale float64
 	nets  uint16
+	plain bool
 	// holes are drilled when everything else is there.
 	holes []shape
 }
 
+// Design rules of plain boards, in pixels.
+const (
+	plainGap   = 16 // between nets: wider than a cut
+	plainEdge  = 12 // between nets and the board's edge
+	plainTrack = 5  // the radius of an ordinary track, at least
+	plainPad   = 14 // half a pad's side, at least
+	plainPlane = 12 // half the width of a plane's neck, at least
+)
+
 // draw makes a defect-free board.
-func draw(w, h int, r *rand.Rand) *image.Gray {
-	l := &layout{canvas: newCanvas(w, h), r: r, nets: 1, scale: between(r, 0.8, 2)}
+func draw(w, h int, r *rand.Rand, plain bool) *image.Gray {
+	l := &layout{canvas: newCanvas(w, h), r: r, nets: 1, plain: plain, scale: between(r, 0.8, 2)}
 	l.track = math.Exp(between(r, math.Log(3), math.Log(20)))
 	l.gap = max(8, l.track*between(r, 0.8, 2.2))
 	density := between(r, 0.4, 1.2) * float64(w*h) / (640 * 640) / l.scale
+	if plain {
+		l.track, l.gap = max(plainTrack, l.track), max(plainGap, l.gap)
+		density = max(3, 4*density) // less of it fits
+	}
 	if chance(r, 0.55) {
 		for range intBetween(r, 1, 4) {
 			l.plane()
@@ -46,14 +61,23 @@ func draw(w, h int, r *rand.Rand) *image.Gray {
 	for range int(density * between(r, 0, 14)) {
 		l.via()
 	}
-	for range r.IntN(7) {
-		l.drill()
+	if !plain {
+		for range r.IntN(7) {
+			l.drill()
+		}
+	}
+	if plain {
+		l.smooth(plainGap/2-1, plainPlane)
 	}
 	l.tidy()
 	for _, s := range l.holes {
 		l.cut(s)
 	}
-	rough(l.canvas, r)
+	if plain {
+		even(l.canvas, r)
+	} else {
+		rough(l.canvas, r)
+	}
 	return l.gray()
 }
 
@@ -65,6 +89,9 @@ func (l *layout) anywhere() point {
 
 // place puts a shape where it fits.
 func (l *layout) place(s shape, net uint16) bool {
+	if lo, hi := s.extent(); l.plain && (min(lo.x, lo.y) < plainEdge || hi.x > float64(l.w-plainEdge) || hi.y > float64(l.h-plainEdge)) {
+		return false
+	}
 	if !l.fits(s, l.gap, net) {
 		return false
 	}
@@ -177,6 +204,9 @@ func (l *layout) route() {
 // land is a round pad, drilled or not.
 func (l *layout) land(p point, r float64, net uint16, drilled bool) {
 	r = max(r, 9)
+	if l.plain {
+		r = max(r, plainPad)
+	}
 	if l.place(capsule{p, p, r}, net) && drilled && r > 13 {
 		l.holes = append(l.holes, capsule{p, p, max(6, r*between(l.r, 0.3, 0.6))})
 	}
@@ -185,6 +215,9 @@ func (l *layout) land(p point, r float64, net uint16, drilled bool) {
 // component draws a row of equal pads, as a chip or a connector has.
 func (l *layout) component() {
 	hw, hh := l.scale*between(l.r, 7, 42), l.scale*between(l.r, 7, 42)
+	if l.plain { // smaller ones look like spurious copper
+		hw, hh = max(hw, plainPad), max(hh, plainPad)
+	}
 	s := pad{hw: hw, hh: hh}
 	switch l.r.IntN(4) {
 	case 0:
@@ -197,7 +230,10 @@ func (l *layout) component() {
 		step = point{0, 2*hh + l.gap + between(l.r, 2, 20)}
 	}
 	drilled := min(hw, hh) > 17 && chance(l.r, 0.35)
-	hole := max(6, l.scale*between(l.r, 4, 9))
+	hole, least := max(6, l.scale*between(l.r, 4, 9)), 30.0
+	if l.plain { // no hole like a pin-hole, no stub of a track like a spur
+		hole, least = max(hole, 0.45*min(hw, hh)), 120
+	}
 	for range intBetween(l.r, 1, 6) {
 		s.c = at
 		net := l.next()
@@ -206,7 +242,7 @@ func (l *layout) component() {
 				l.holes = append(l.holes, capsule{at, at, hole})
 			}
 			if chance(l.r, 0.5) {
-				l.polyline(l.corners(at, intBetween(l.r, 1, 4), 30, 200), point{}, min(l.track, hw, hh), net)
+				l.polyline(l.corners(at, intBetween(l.r, 1, 4), least, 200), point{}, min(l.track, hw, hh), net)
 			}
 		}
 		at = at.add(step)
@@ -244,18 +280,71 @@ func (l *layout) drill() {
 	}
 }
 
+// smooth fills what is narrower than 2·gap, and then removes what of the planes
+// is narrower than 2·plane: a closing and an opening by discs.
+func (l *layout) smooth(gap, plane float64) {
+	l.grow(gap, 1)
+	l.grow(gap, 0)
+	wide := &layout{canvas: newCanvas(l.w, l.h)}
+	for i, v := range l.px {
+		if l.net[i] <= 1 {
+			wide.px[i] = v
+		}
+	}
+	wide.grow(plane, 0)
+	wide.grow(plane, 1)
+	for i, v := range wide.px {
+		if l.net[i] <= 1 {
+			l.px[i] = v
+		}
+	}
+}
+
+// grow gives the colour v what lies within r of it.
+func (l *layout) grow(r float64, v uint8) {
+	var near []image.Point
+	for y := -int(r); y <= int(r); y++ {
+		for x := -int(r); x <= int(r); x++ {
+			if float64(x*x+y*y) <= r*r {
+				near = append(near, image.Pt(x, y))
+			}
+		}
+	}
+	src := slices.Clone(l.px)
+	for y := range l.h {
+		for x := range l.w {
+			if src[y*l.w+x] != v || !l.borders(src, x, y) {
+				continue
+			}
+			for _, d := range near {
+				if p := d.Add(image.Pt(x, y)); p.In(image.Rect(0, 0, l.w, l.h)) {
+					l.px[p.Y*l.w+p.X] = v
+				}
+			}
+		}
+	}
+}
+
+// borders reports whether a pixel has a neighbour of the other colour.
+func (l *layout) borders(px []uint8, x, y int) bool {
+	i := y*l.w + x
+	return x > 0 && px[i-1] != px[i] || x < l.w-1 && px[i+1] != px[i] || y > 0 && px[i-l.w] != px[i] || y < l.h-1 && px[i+l.w] != px[i]
+}
+
 // tidy removes what a board house would: islands of copper left between
 // clearances, and specks of substrate, that would look like defects.
 func (l *layout) tidy() {
 	const smallest = 260 // pixels; a disc of radius 9
-	in := newInjector(l.canvas, l.r)
+	const plane = 4000   // what is left of a plane, on a plain board
+	in := newInjector(l.canvas, l.r, false)
 	whole := image.Rect(0, 0, l.w, l.h)
 	for i := range l.px {
 		if in.mark[i] != 0 {
 			continue
 		}
 		v := l.px[i]
-		if in.fill(whole, i, v, 2) >= smallest {
+		n := in.fill(whole, i, v, 2)
+		if n >= smallest && !(l.plain && n < plane && v == 1 && !slices.ContainsFunc(in.filled, func(j int) bool { return l.net[j] > 1 })) {
 			continue
 		}
 		for _, j := range in.filled {

@@ -22,14 +22,16 @@ type LineConfig struct {
 	// a board has at most.
 	DefectRate float64
 	MaxDefects int
+	// Plain boards, see [Config].
+	Plain bool
 	// Empty is the share of places on the belt that carry no board.
 	Empty float64
 }
 
-// DefaultLine is a line whose boards are in full view for a while.
+// DefaultLine is a line whose boards are plain and in full view for a while.
 func DefaultLine() LineConfig {
 	return LineConfig{Width: 640, Height: 640, BoardWidth: 520, BoardHeight: 520, FPS: 25, Speed: 0.5,
-		Light: 1, Noise: 3, DefectRate: 0.5, MaxDefects: 3}
+		Light: 1, Noise: 3, DefectRate: 0.5, MaxDefects: 3, Plain: true}
 }
 
 func (c LineConfig) validate() error {
@@ -73,6 +75,8 @@ type Seen struct {
 	// frame's edge; Whole says that nothing was cut.
 	Area  image.Rectangle
 	Whole bool
+	// Origin is where the picture's upper left corner lies, perhaps outside.
+	Origin image.Point
 	// Total is how many defects the board has; Defects are those in view.
 	Total   int
 	Defects []SeenDefect
@@ -170,7 +174,7 @@ func (l *Line) Truth(i uint64) ([]Seen, error) {
 		}
 		at := image.Pt(l.left(i, b), p.top+Rim)
 		whole := image.Rect(0, 0, l.cfg.BoardWidth, l.cfg.BoardHeight).Add(at)
-		s := Seen{Board: b, Area: whole.Intersect(frame), Whole: whole.In(frame), Total: len(p.defects)}
+		s := Seen{Board: b, Area: whole.Intersect(frame), Whole: whole.In(frame), Origin: at, Total: len(p.defects)}
 		for k, d := range p.defects {
 			full := d.Box.Add(at)
 			if cut := full.Intersect(frame); !cut.Empty() {
@@ -262,7 +266,7 @@ func (l *Line) panel(b uint64) (*panel, error) {
 	if !defective {
 		n = 0
 	}
-	brd, err := New(Config{Width: l.cfg.BoardWidth, Height: l.cfg.BoardHeight, Seed: r.Uint64(), Defects: n})
+	brd, err := New(Config{Width: l.cfg.BoardWidth, Height: l.cfg.BoardHeight, Seed: r.Uint64(), Defects: n, Plain: l.cfg.Plain})
 	if err != nil {
 		return nil, err
 	}

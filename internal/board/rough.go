@@ -12,7 +12,15 @@ func rough(c *canvas, r *rand.Rand) {
 	if chance(r, 0.6) {
 		wave(c, r)
 	}
-	fine, slow := between(r, 0.05, 0.32), between(r, 0, 0.22)
+	binarise(c, r, between(r, 0.05, 0.32), between(r, 0, 0.22))
+}
+
+// even does so a little only.
+func even(c *canvas, r *rand.Rand) { binarise(c, r, between(r, 0.05, 0.2), between(r, 0, 0.1)) }
+
+// binarise blurs, adds a noise that is fine and one that is slow, and cuts at
+// half.
+func binarise(c *canvas, r *rand.Rand, fine, slow float64) {
 	cell := intBetween(r, 3, 9)
 	gw := c.w/cell + 2
 	grid := make([]float32, gw*(c.h/cell+2))

@@ -10,6 +10,8 @@ type stroke struct {
 	c  *canvas
 	r  *rand.Rand
 	px []int
+	// solid strokes are lines of some width.
+	solid bool
 }
 
 // draw moves a brush of radius r along a line from a to b, wavy or bent, and
@@ -27,6 +29,8 @@ func (s *stroke) draw(a, b point, radius float64, fg uint8) {
 // string of beads.
 func (s *stroke) along(path []point, radius float64, fg uint8) {
 	switch k := s.r.Float64(); {
+	case s.solid:
+		s.line(path, max(2.5, radius), 0, fg)
 	case k < 0.6:
 		s.line(path, radius, 0, fg)
 	case k < 0.74 && radius >= 2:

@@ -1,0 +1,109 @@
+package board_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/board"
+)
+
+// inspect has a line of n boards looked at by a detector that is given the
+// truth of each frame.
+func inspect(t *testing.T, n uint64, every int, look func(frame uint64, s board.Seen) []vedette.Object) []board.Verdict {
+	t.Helper()
+	l := newLine(t, func(c *board.LineConfig) { c.Seed, c.DefectRate, c.Speed = 5, 0.7, 1 })
+	in := board.NewInspection(l)
+	var out []board.Verdict
+	for i := uint64(0); uint64(len(out)) < n && i < 10000; i += uint64(every) {
+		seen, err := l.Truth(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var objects []vedette.Object
+		for _, s := range seen {
+			objects = append(objects, look(i, s)...)
+		}
+		verdicts, err := in.Frame(i, objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, verdicts...)
+	}
+	return out
+}
+
+func exactly(s board.Seen) (out []vedette.Object) {
+	for _, d := range s.Defects {
+		r := d.Box
+		out = append(out, vedette.Object{Label: d.Class.String(), Score: 0.9,
+			Box: vedette.Box{float64(r.Min.X), float64(r.Min.Y), float64(r.Max.X), float64(r.Max.Y)}})
+	}
+	return out
+}
+
+func totals(vs []board.Verdict) (injected, found, missed, false int) {
+	for _, v := range vs {
+		injected += v.Injected
+		found += v.Found
+		missed += len(v.Missed)
+		false += v.False
+	}
+	return injected, found, missed, false
+}
+
+// Who sees all in each frame, or in most of them, finds all; what is seen now
+// and then is nothing.
+func TestInspection(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	stray := vedette.Object{Label: "spur", Score: 0.9}
+	for name, c := range map[string]struct {
+		every int
+		look  func(i uint64, s board.Seen) []vedette.Object
+		want  func(injected, found, missed, false int) bool
+	}{
+		"all": {1, func(_ uint64, s board.Seen) []vedette.Object { return exactly(s) },
+			func(injected, found, missed, false int) bool { return found == injected && missed+false == 0 }},
+		"few frames": {9, func(_ uint64, s board.Seen) []vedette.Object { return exactly(s) },
+			func(injected, found, missed, false int) bool { return found == injected && missed+false == 0 }},
+		"three of four": {1, func(i uint64, s board.Seen) []vedette.Object {
+			if i%4 == 0 {
+				return nil
+			}
+			return exactly(s)
+		}, func(injected, found, missed, false int) bool { return found == injected && missed+false == 0 }},
+		"one of four": {1, func(i uint64, s board.Seen) []vedette.Object {
+			if i%4 != 0 {
+				return nil
+			}
+			return exactly(s)
+		}, func(injected, found, missed, false int) bool { return found == 0 && missed == injected && false == 0 }},
+		"strays": {1, func(_ uint64, s board.Seen) []vedette.Object {
+			o := stray
+			x, y := float64(s.Origin.X)+480*r.Float64(), float64(s.Origin.Y)+480*r.Float64()
+			o.Box = vedette.Box{x, y, x + 40, y + 40}
+			return append(exactly(s), o)
+		}, func(injected, found, missed, false int) bool { return found == injected && missed+false == 0 }},
+		"a false one that stays": {1, func(_ uint64, s board.Seen) []vedette.Object {
+			o := stray
+			x, y := float64(s.Origin.X)+5, float64(s.Origin.Y)+5
+			o.Box = vedette.Box{x, y, x + 9, y + 9}
+			return append(exactly(s), o)
+		}, func(injected, found, missed, false int) bool { return found == injected && missed == 0 && false == 12 }},
+		"another class": {1, func(_ uint64, s board.Seen) []vedette.Object {
+			out := exactly(s)
+			for i := range out {
+				out[i].Label = "something"
+			}
+			return out
+		}, func(injected, found, missed, false int) bool {
+			return found == 0 && missed == injected && false == injected
+		}},
+	} {
+		vs := inspect(t, 12, c.every, c.look)
+		injected, found, missed, false := totals(vs)
+		if len(vs) != 12 || injected == 0 || !c.want(injected, found, missed, false) {
+			t.Errorf("%s: %d boards, %d injected, %d found, %d missed, %d false", name, len(vs), injected, found, missed, false)
+		}
+	}
+}
