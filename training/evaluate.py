@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from pcb import data, metrics, plots
+from pcb import data, metrics, model, plots
 
 
 class Model:
@@ -33,8 +33,10 @@ class Model:
         self.session = session(path)
 
     def __call__(self, pixels, min_score=0.01):
+        """Detections, and what the model says the picture shows."""
         x = (pixels.astype(np.float32) - self.mean) / self.std
-        return metrics.decode(self.session.run(None, {"image": x[None, None]})[0][0], *pixels.shape, min_score=min_score)
+        rows, scene = self.session.run(["boxes", "scene"], {"image": x[None, None]})
+        return metrics.decode(rows[0], *pixels.shape, min_score=min_score), metrics.judge(scene[0])
 
 
 def session(path):
@@ -43,8 +45,12 @@ def session(path):
     return onnxruntime.InferenceSession(str(path), o, providers=["CPUExecutionProvider"])
 
 
+FIT = model.SCENES[model.BOARD]
+
+
 def scores(m, boards):
-    return metrics.Scores(boards, [m(b.pixels) for b in boards], len(m.labels))
+    answers = [m(b.pixels) for b in boards]
+    return metrics.Scores(boards, [d for d, _ in answers], len(m.labels), [what == FIT for _, what in answers])
 
 
 def summary(m, s, threshold):
@@ -54,7 +60,8 @@ def summary(m, s, threshold):
     r = lambda v: None if np.isnan(v) else round(float(v), 4)
     return {"boards": len(s.boards), "boxes": sum(len(b.boxes) for b in s.boards), "ap": r(ap), "ap50": r(np.nanmean(ap50)), "ap33": r(np.nanmean(ap33)),
             "ap50_per_class": dict(zip(m.labels, map(r, ap50))), "threshold": threshold, "precision": r(precision), "recall": r(recall),
-            "escapes": esc, "defective_boards": bad, "false_rejects": rej, "good_boards": good}
+            "escapes": esc, "defective_boards": bad, "false_rejects": rej, "good_boards": good,
+            "unfit": int((~s.fit).sum())}
 
 
 def warp(b, a):
@@ -114,9 +121,9 @@ def conditions():
 def robust(m, boards, threshold, every):
     out = {}
     for name, f in conditions().items():
-        s = summary(m, scores(m, [f(b) for b in boards[::every]] if every == 1 else [f(b) for b in every_pair(boards, every)]), threshold)
+        s = summary(m, scores(m, [f(b) for b in every_pair(boards, every)]), threshold)
         out[name] = s
-        print(f"| {name} | {s['ap50']:.3f} | {s['recall']:.3f} | {s['precision']:.3f} | {s['escapes']}/{s['defective_boards']} | {s['false_rejects']}/{s['good_boards']} |", flush=True)
+        print(f"| {name} | {s['ap50']:.3f} | {s['recall']:.3f} | {s['precision']:.3f} | {s['escapes']}/{s['defective_boards']} | {s['false_rejects']}/{s['good_boards']} | {s['unfit']} |", flush=True)
     return out
 
 
@@ -164,7 +171,7 @@ def main():
             result["confusion"] = s.confusion(t).tolist()
             for group in sorted({b.group for b in boards}):
                 k = [i for i, b in enumerate(boards) if b.group == group]
-                result.setdefault("groups", {})[group] = summary(m, metrics.Scores([boards[i] for i in k], [s.dets[i] for i in k], len(m.labels)), t)
+                result.setdefault("groups", {})[group] = summary(m, metrics.Scores([boards[i] for i in k], [s.dets[i] for i in k], len(m.labels), s.fit[k]), t)
             print(json.dumps(result, indent=1))
             if args.out:
                 args.out.mkdir(parents=True, exist_ok=True)

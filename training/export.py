@@ -15,16 +15,16 @@ import numpy as np
 import onnx
 import torch
 
-from pcb import data, model
+from pcb import data, metrics, model
 
-ALLOWED = {"Conv", "Relu", "MaxPool", "Concat", "Sigmoid", "Reshape", "Transpose", "Add", "Mul"}
+ALLOWED = {"Conv", "Relu", "MaxPool", "Concat", "Sigmoid", "Reshape", "Transpose", "Add", "Mul", "GlobalAveragePool"}
 
 
 def graph(weights, height, width, target):
     """Writes the ONNX file of a checkpoint; returns the checkpoint."""
     net, ck = model.load(weights)
     torch.onnx.export(model.Exported(net, height, width).eval(), torch.zeros(1, 1, height, width), str(target),
-                      input_names=["image"], output_names=["boxes"], opset_version=13, dynamo=False)
+                      input_names=["image"], output_names=["boxes", "scene"], opset_version=13, dynamo=False)
     m = onnx.load(target)
     m.graph.doc_string, m.doc_string, m.producer_name = "", "", "vedette training"
     for n in m.graph.node:
@@ -63,10 +63,10 @@ def quantize(target, folder, mean, std, pictures=64):
             return None if b is None else {"image": ((b.pixels[None, None].astype(np.float32) - mean) / std)}
 
     out = target.with_name(target.stem + "-int8.onnx")
-    # The last layers stay float: their outputs have four different ranges.
+    # The last layers stay float: their outputs have different ranges.
     m = onnx.load(target)
     convs = [n.name for n in m.graph.node if n.op_type == "Conv"]
-    tail = [n.name for n in m.graph.node if n.op_type in ("Sigmoid", "Concat", "Reshape", "Transpose")] + convs[-2:]
+    tail = [n.name for n in m.graph.node if n.op_type in ("Sigmoid", "Concat", "Reshape", "Transpose")] + convs[-3:]
     quantize_static(str(target), str(out), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
                     calibrate_method=CalibrationMethod.MinMax, nodes_to_exclude=tail)
@@ -99,6 +99,7 @@ output:
   strides: [{model.STRIDE}]
   min_score: {args.min_score or ck["threshold"]}
   iou: 0.45
+  scene: {{output: scene, classes: [{", ".join(model.SCENES)}], fit: {model.SCENES[model.BOARD]}, min_share: {metrics.MIN_SHARE}}}
 labels: [{", ".join(ck["labels"])}]
 """
 

@@ -11,6 +11,10 @@ import (
 // Name is what the model is called where models have names.
 const Name = "pcb-defects"
 
+// LineMinScore is the threshold for a line on which each board is looked at
+// several times (internal/board.Inspection). The manifest's own is for one look.
+const LineMinScore = 0.3
+
 //go:embed pcb-defects.onnx pcb-defects.yaml
 var files embed.FS
 

@@ -1,26 +1,26 @@
-"""Reading labelled boards, and turning them into augmented training crops."""
+"""Reading labelled boards."""
 import hashlib
-import queue
 import re
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 CLASSES = ["open", "short", "mousebite", "spur", "copper", "pin-hole"]
 
 
 @dataclass
 class Board:
-    """One picture: where it is, its boxes [n,4] in pixels (x1,y1,x2,y2), their classes."""
+    """One picture: where it is, its boxes [n,4] in pixels (x1,y1,x2,y2), their
+    classes, and the areas [m,4] in which there is a board (None: everywhere)."""
     path: Path
     boxes: np.ndarray
     cls: np.ndarray
     group: str
     pixels: np.ndarray = None
+    areas: np.ndarray = None
 
 
 def _board(path, rows, group):
@@ -70,8 +70,23 @@ def _yolo(root):
             for line in text.splitlines():
                 c, x, y, bw, bh = map(float, line.split()[:5])
                 rows.append([(x - bw / 2) * w, (y - bh / 2) * h, (x + bw / 2) * w, (y + bh / 2) * h, c])
-        out.append(_board(p, rows, root.name))
+        b = _board(p, rows, root.name)
+        areas = root / "areas" / (p.stem + ".txt")
+        if areas.exists():
+            h, w = cv2.imread(str(p), cv2.IMREAD_GRAYSCALE).shape
+            values = [float(v) for v in areas.read_text().split()]
+            b.areas = np.array(values, np.float32).reshape(-1, 4) * np.array([w, h, w, h], np.float32)
+        out.append(b)
     return out
+
+
+def pictures(folder):
+    """All pictures of a folder, grey: what is no board at all."""
+    found = [cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in sorted(Path(folder).rglob("*"))
+             if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")]
+    if not found or any(im is None for im in found):
+        raise SystemExit(f"{folder}: no pictures, or one that cannot be read")
+    return found
 
 
 def open_set(spec):
@@ -92,10 +107,11 @@ def open_set(spec):
 
 def read(boards):
     """Reads the pixels of all boards into memory, grey, one byte each."""
-    for b in boards:
-        b.pixels = cv2.imread(str(b.path), cv2.IMREAD_GRAYSCALE)
-        if b.pixels is None:
-            raise SystemExit(f"{b.path}: not a picture")
+    with ThreadPoolExecutor() as pool:  # OpenCV decodes without Python's lock
+        for b, px in zip(boards, pool.map(lambda b: cv2.imread(str(b.path), cv2.IMREAD_GRAYSCALE), boards)):
+            if px is None:
+                raise SystemExit(f"{b.path}: not a picture")
+            b.pixels = px
     return boards
 
 
@@ -108,107 +124,10 @@ def digest(boards):
 
 
 def mean_std(boards):
-    """Mean and deviation over all pixels of the set."""
+    """Mean and deviation over all pixels of the set, of about a thousand boards if it is large."""
+    boards = boards[::max(1, len(boards) // 1000)]
     n = sum(b.pixels.size for b in boards)
     hist = sum(np.bincount(b.pixels.ravel(), minlength=256) for b in boards)
     v = np.arange(256)
     mean = float((hist * v).sum() / n)
     return round(mean, 3), round(float(np.sqrt((hist * (v - mean) ** 2).sum() / n)), 3)
-
-
-def light(im, rng):
-    """Contrast, brightness, uneven light, blur and noise, each with a chance of its own."""
-    f = im
-    if rng.random() < 0.2:
-        f = cv2.GaussianBlur(f, (0, 0), rng.uniform(0.4, 1.5))
-    if rng.random() < 0.3:
-        lo = rng.uniform(0, 110)
-        hi = rng.uniform(lo + 70, 255)
-        f = f.astype(np.float32) * ((hi - lo) / 255) + lo
-        if rng.random() < 0.6:
-            h, w = f.shape
-            gx = np.linspace(-1, 1, w, dtype=np.float32) * rng.uniform(-0.2, 0.2)
-            gy = np.linspace(-1, 1, h, dtype=np.float32) * rng.uniform(-0.2, 0.2)
-            f = f * (1 + gx[None] + gy[:, None])
-        if rng.random() < 0.7:
-            noise = np.empty(f.shape, np.float32)
-            f = f + cv2.randn(noise, 0, rng.uniform(1, 14))
-    elif rng.random() < 0.1:
-        f = cv2.threshold(f, rng.uniform(70, 190), 255, cv2.THRESH_BINARY)[1]
-    return np.clip(f, 0, 255).astype(np.uint8)
-
-
-def crop(b, size, rng):
-    """One augmented crop: quarter turn or free turn, mirror, scale, shift, light.
-    Returns pixels [size,size], boxes, classes, boxes to ignore."""
-    h, w = b.pixels.shape
-    if len(b.boxes) and rng.random() < 0.75:
-        x1, y1, x2, y2 = b.boxes[rng.integers(len(b.boxes))]
-        cx, cy = (x1 + x2) / 2 + rng.uniform(-0.4, 0.4) * size, (y1 + y2) / 2 + rng.uniform(-0.4, 0.4) * size
-    else:
-        cx, cy = rng.uniform(0, w), rng.uniform(0, h)
-    s = np.exp(rng.uniform(-0.25, 0.25)) if rng.random() < 0.5 else 1.0
-    if rng.random() < 0.9:  # stay inside: what lies beyond the picture is no board
-        m = size / 2 / s
-        cx, cy = np.clip(cx, min(m, w / 2), max(w - m, w / 2)), np.clip(cy, min(m, h / 2), max(h - m, h / 2))
-    turn = rng.integers(4) * np.pi / 2
-    free = rng.uniform(-np.pi / 4, np.pi / 4) if rng.random() < 0.1 else 0.0
-    flip = -1.0 if rng.random() < 0.5 else 1.0
-    c, sn = np.cos(turn + free) * s, np.sin(turn + free) * s
-    a = np.array([[c * flip, -sn], [sn * flip, c]])
-    if s == 1.0 and free == 0.0:
-        a, cx, cy = np.round(a), np.floor(cx) + 0.0, np.floor(cy) + 0.0
-    t = np.array([size / 2, size / 2]) - a @ np.array([cx, cy])
-    # OpenCV's pixel centres are whole numbers, our boxes are pixel edges.
-    tc = t - 0.5 + a @ np.array([0.5, 0.5])
-    border, value = (cv2.BORDER_REPLICATE, 0) if rng.random() < 0.5 else (cv2.BORDER_CONSTANT, float(rng.integers(256)))
-    mode = cv2.INTER_LINEAR if s > 0.9 else cv2.INTER_AREA
-    im = cv2.warpAffine(b.pixels, np.hstack([a, tc[:, None]]), (size, size), flags=mode, borderMode=border, borderValue=value)
-    boxes, cls, ignore = [], [], []
-    for (x1, y1, x2, y2), k in zip(b.boxes, b.cls):
-        p = a @ np.array([(x1 + x2) / 2, (y1 + y2) / 2]) + t
-        hw, hh = (x2 - x1) / 2, (y2 - y1) / 2
-        # The defect fills an ellipse in its box rather than the corners.
-        e = np.sqrt(a[:, 0] ** 2 * hw * hw + a[:, 1] ** 2 * hh * hh)
-        full = np.concatenate([p - e, p + e])
-        cut = np.clip(full, 0, size)
-        seen = (cut[2] - cut[0]) * (cut[3] - cut[1]) / (4 * e[0] * e[1])
-        if seen <= 0.02:
-            continue
-        if seen < 0.6:
-            ignore.append(cut)
-        else:
-            boxes.append(cut), cls.append(k)
-    f32 = lambda v: np.array(v, np.float32).reshape(-1, 4)
-    return light(im, rng), f32(boxes), np.array(cls, np.int64), f32(ignore)
-
-
-class Loader:
-    """Batches of augmented crops, made by one thread ahead of the training step.
-    sets: (boards, weight) pairs; boards without defects are drawn half as often."""
-
-    def __init__(self, sets, size, batch, steps, seed):
-        self.sets, self.size, self.batch, self.steps = sets, size, batch, steps
-        self.rng = np.random.default_rng(seed)
-        self.seed = seed
-        self.q = queue.Queue(8)
-        threading.Thread(target=self._fill, daemon=True).start()
-
-    def _fill(self):
-        cv2.setRNGSeed(self.seed)  # OpenCV's generator is per thread
-        weights = np.array([w for _, w in self.sets], float)
-        per = []
-        for boards, _ in self.sets:
-            p = np.array([1.0 if len(b.boxes) else 0.5 for b in boards])
-            per.append(p / p.sum())
-        for _ in range(self.steps):
-            ims, truth, ignore = [], [], []
-            for k in self.rng.choice(len(self.sets), self.batch, p=weights / weights.sum()):
-                boards = self.sets[k][0]
-                im, bx, c, ig = crop(boards[self.rng.choice(len(boards), p=per[k])], self.size, self.rng)
-                ims.append(im), truth.append((torch.from_numpy(bx), torch.from_numpy(c))), ignore.append(torch.from_numpy(ig))
-            self.q.put((torch.from_numpy(np.stack(ims))[:, None], truth, ignore))
-
-    def __iter__(self):
-        for _ in range(self.steps):
-            yield self.q.get()

@@ -5,7 +5,10 @@ COCO API's rules (101 recall levels); both are checked against the program.
 """
 import numpy as np
 
-from .model import STRIDE
+from .model import BOARD, SCENES, STRIDE
+
+# Share of the cells that must show a board for a picture to be judged.
+MIN_SHARE = 0.1
 
 
 def iou_matrix(a, b):
@@ -40,6 +43,17 @@ def decode(rows, height, width, min_score=0.01, iou=0.45, limit=100):
     return box[out], score[out], cls[out]
 
 
+def judge(scene):
+    """What a picture shows, from its cells' logits [cells,scenes]: SCENES[BOARD] if
+    it can be judged, else why not. The program decides likewise."""
+    share = np.bincount(scene.argmax(1), minlength=len(SCENES)) / len(scene)
+    others = [share[i] for i in range(len(SCENES)) if i not in (0, BOARD)]
+    if share[BOARD] >= MIN_SHARE and share[BOARD] >= max(others):
+        return SCENES[BOARD]
+    share[BOARD] = 0
+    return SCENES[int(share.argmax())]
+
+
 def match(dets, truth, iou):
     """COCO's greedy match of one class over all pictures: a list of (score, hit)."""
     out = []
@@ -69,10 +83,14 @@ def average_precision(rulings, positives):
 
 
 class Scores:
-    """The answers to a set of boards: dets per board (boxes, scores, classes)."""
+    """The answers to a set of boards: dets per board (boxes, scores, classes). Of a
+    board whose picture could not be judged (fit is false) nothing counts as
+    found, but it is no escape either: nobody takes it for good."""
 
-    def __init__(self, boards, dets, classes):
-        self.boards, self.dets, self.classes = boards, dets, classes
+    def __init__(self, boards, dets, classes, fit=None):
+        self.fit = np.ones(len(boards), bool) if fit is None else np.array(fit, bool)
+        self.boards, self.classes = boards, classes
+        self.dets = [d if ok else tuple(v[:0] for v in d) for d, ok in zip(dets, self.fit)]
 
     def rulings(self, c, iou):
         d = [(b[k == c], s[k == c]) for b, s, k in self.dets]
@@ -92,7 +110,7 @@ class Scores:
         """(escapes, defective boards, false rejects, good boards) at a threshold."""
         top = np.array([s.max() if len(s) else 0.0 for _, s, _ in self.dets])
         bad = np.array([len(b.boxes) > 0 for b in self.boards])
-        return int((top[bad] < score).sum()), int(bad.sum()), int((top[~bad] >= score).sum()), int((~bad).sum())
+        return int((top[bad & self.fit] < score).sum()), int(bad.sum()), int((top[~bad] >= score).sum()), int((~bad).sum())
 
     def precision_recall(self, score, iou=0.5):
         """(precision, recall) over all classes at a threshold."""

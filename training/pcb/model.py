@@ -1,17 +1,24 @@
 """The detector: a small residual network with one stride-16 head.
 
 Only operators that both engines have: convolutions without groups, ReLU, Add,
-Sigmoid, Concat, Reshape and Transpose. Batch normalisation is folded into the
+Sigmoid, Concat, GlobalAveragePool, Reshape and Transpose. Batch normalisation is folded into the
 convolutions at export. The output is YOLOX's raw layout (Ge et al. 2021,
 arXiv:2107.08430): a row per cell of cx, cy relative to the cell and log w,
-log h, all in strides, then the objectness and the class probabilities.
+log h, all in strides, then the objectness and the class probabilities. A second
+output says what each cell shows, so that a picture that cannot be judged is
+told from a good board.
 """
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 STRIDE = 16
+
+# What a cell may show. All but a board cannot be judged.
+SCENES = ["no_board", "board", "inverted", "blurred"]
+NOTHING, BOARD, INVERTED, BLURRED = range(len(SCENES))
 
 
 class ConvBN(nn.Sequential):
@@ -33,20 +40,25 @@ class Residual(nn.Module):
 
 
 class Detector(nn.Module):
-    """Boards of height×width grey pixels in, [B, cells, 5+classes] out."""
+    """Boards of height×width grey pixels in, [B, cells, 5+classes] and the logits
+    of [B, cells, scenes] out."""
 
-    def __init__(self, classes, mean, std, widths=(16, 32, 64, 128), blocks=(0, 0, 2, 4)):
+    def __init__(self, classes, mean, std, widths=(16, 32, 64, 128), blocks=(0, 1, 3, 5)):
         super().__init__()
         self.classes = classes
         self.config = {"classes": classes, "mean": mean, "std": std, "widths": list(widths), "blocks": list(blocks)}
-        layers, cin = [], 1
+        stages, cin = [], 1
         for i, (w, n) in enumerate(zip(widths, blocks)):
-            layers += [ConvBN(cin, w, 6 if i == 0 else 3, 2), *[Residual(w) for _ in range(n)]]
+            stages.append(nn.Sequential(ConvBN(cin, w, 6 if i == 0 else 3, 2), *[Residual(w) for _ in range(n)]))
             cin = w
-        self.backbone = nn.Sequential(*layers)
+        self.fine, self.coarse = nn.Sequential(*stages[:-1]), stages[-1]
         self.neck = ConvBN(cin, cin, 1)
         self.box = nn.Conv2d(cin, 4, 1)
         self.score = nn.Conv2d(cin, 1 + classes, 1)
+        self.scene = nn.Conv2d(cin, len(SCENES), 1)
+        # A cell alone cannot tell a light conductor from a dark gap: all of the
+        # picture says which is which.
+        self.context = nn.Sequential(nn.Conv2d(widths[-2] + cin, 64, 1), nn.ReLU(inplace=True), nn.Conv2d(64, len(SCENES), 1))
         nn.init.zeros_(self.box.weight)
         with torch.no_grad():
             self.box.bias.copy_(torch.tensor([0.5, 0.5, math.log(2.2), math.log(2.2)]))
@@ -55,15 +67,24 @@ class Detector(nn.Module):
         nn.init.constant_(self.score.bias[1:], -1.0)
 
     def maps(self, x):
-        """The raw maps of a picture in 0..255: boxes [B,4,h,w], logits [B,1+C,h,w]."""
-        f = self.neck(self.backbone((x - self.config["mean"]) / self.config["std"]))
-        return self.box(f), self.score(f)
+        """The raw maps of a picture in 0..255: boxes [B,4,h,w], logits [B,1+C,h,w]
+        and [B,scenes,h,w]."""
+        return self.heads((x - self.config["mean"]) / self.config["std"])
+
+    def heads(self, x):
+        fine = self.fine(x)
+        f = self.neck(self.coarse(fine))
+        whole = torch.cat([F.adaptive_avg_pool2d(fine, 1), F.adaptive_avg_pool2d(f, 1)], 1)
+        return self.box(f), self.score(f), self.scene(f) + self.context(whole)
 
     def forward(self, x):
-        box, score = self.maps(x)
-        b, _, h, w = box.shape
-        y = torch.cat([box, torch.sigmoid(score)], 1)
-        return y.reshape(b, 5 + self.classes, h * w).transpose(1, 2)
+        return rows(*self.maps(x))
+
+
+def rows(box, score, scene):
+    """Maps as outputs: a row per cell."""
+    y = torch.cat([box, torch.sigmoid(score)], 1)
+    return y.flatten(2).transpose(1, 2), scene.flatten(2).transpose(1, 2)
 
 
 class Exported(nn.Module):
@@ -74,9 +95,10 @@ class Exported(nn.Module):
         self.d, self.cells = d, (height // STRIDE) * (width // STRIDE)
 
     def forward(self, x):
-        f = self.d.neck(self.d.backbone(x))
-        y = torch.cat([self.d.box(f), torch.sigmoid(self.d.score(f))], 1)
-        return y.reshape(1, 5 + self.d.classes, self.cells).transpose(1, 2)
+        box, score, scene = self.d.heads(x)
+        y = torch.cat([box, torch.sigmoid(score)], 1)
+        return (y.reshape(1, y.shape[1], self.cells).transpose(1, 2),
+                scene.reshape(1, scene.shape[1], self.cells).transpose(1, 2))
 
 
 def load(path):

@@ -172,7 +172,7 @@ func (o *options) writeLine() error {
 		cfg := board.DefaultLine()
 		cfg.Seed = r.Uint64()
 		cfg.Light, cfg.Noise = 0.6+0.6*r.Float64(), 8*r.Float64()
-		cfg.DefectRate, cfg.MaxDefects, cfg.Empty = 0.85, 8, 0.15
+		cfg.DefectRate, cfg.MaxDefects, cfg.Empty, cfg.Plain = 0.85, 8, 0.15, false
 		if r.IntN(2) == 0 {
 			cfg.BoardWidth, cfg.BoardHeight = 380+r.IntN(220), 380+r.IntN(220)
 		}
