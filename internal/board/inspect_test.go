@@ -89,7 +89,7 @@ func TestInspection(t *testing.T) {
 			x, y := float64(s.Origin.X)+5, float64(s.Origin.Y)+5
 			o.Box = vedette.Box{x, y, x + 9, y + 9}
 			return append(exactly(s), o)
-		}, func(injected, found, missed, false int) bool { return found == injected && missed == 0 && false == 12 }},
+		}, func(injected, found, missed, false int) bool { return found == injected && missed == 0 && false == 6 }},
 		"another class": {1, func(_ uint64, s board.Seen) []vedette.Object {
 			out := exactly(s)
 			for i := range out {
@@ -100,9 +100,9 @@ func TestInspection(t *testing.T) {
 			return found == 0 && missed == injected && false == injected
 		}},
 	} {
-		vs := inspect(t, 12, c.every, c.look)
+		vs := inspect(t, 6, c.every, c.look)
 		injected, found, missed, false := totals(vs)
-		if len(vs) != 12 || injected == 0 || !c.want(injected, found, missed, false) {
+		if len(vs) != 6 || injected == 0 || !c.want(injected, found, missed, false) {
 			t.Errorf("%s: %d boards, %d injected, %d found, %d missed, %d false", name, len(vs), injected, found, missed, false)
 		}
 	}

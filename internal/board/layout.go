@@ -1,6 +1,7 @@
 package board
 
 import (
+	"bytes"
 	"image"
 	"math"
 	"math/rand/v2"
@@ -302,24 +303,21 @@ func (l *layout) smooth(gap, plane float64) {
 
 // grow gives the colour v what lies within r of it.
 func (l *layout) grow(r float64, v uint8) {
-	var near []image.Point
-	for y := -int(r); y <= int(r); y++ {
-		for x := -int(r); x <= int(r); x++ {
-			if float64(x*x+y*y) <= r*r {
-				near = append(near, image.Pt(x, y))
-			}
-		}
+	n := int(r)
+	half := make([]int, 2*n+1) // of the disc's rows
+	for y := -n; y <= n; y++ {
+		half[y+n] = int(math.Sqrt(r*r - float64(y*y)))
 	}
+	full := bytes.Repeat([]byte{v}, 2*n+1)
 	src := slices.Clone(l.px)
 	for y := range l.h {
 		for x := range l.w {
 			if src[y*l.w+x] != v || !l.borders(src, x, y) {
 				continue
 			}
-			for _, d := range near {
-				if p := d.Add(image.Pt(x, y)); p.In(image.Rect(0, 0, l.w, l.h)) {
-					l.px[p.Y*l.w+p.X] = v
-				}
+			for yy := max(0, y-n); yy <= min(l.h-1, y+n); yy++ {
+				k := half[yy-y+n]
+				copy(l.px[yy*l.w+max(0, x-k):yy*l.w+min(l.w, x+k+1)], full)
 			}
 		}
 	}

@@ -146,9 +146,10 @@ func TestEmptyPlaces(t *testing.T) {
 			}
 		}
 	}
-	all, some := newLine(t, nil), newLine(t, func(c *board.LineConfig) { c.Empty = 0.4 })
+	small := func(c *board.LineConfig) { c.BoardWidth, c.BoardHeight = 160, 160 }
+	all, some := newLine(t, small), newLine(t, func(c *board.LineConfig) { small(c); c.Empty = 0.4 })
 	places, boards := 0, 0
-	for i := uint64(0); i < 10000; i += 50 { // a place each
+	for i := uint64(0); i < 3000; i += 50 { // a place each
 		a, _ := all.Truth(i)
 		b, _ := some.Truth(i)
 		places += len(a)
