@@ -78,7 +78,8 @@ func TestTwoRuns(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("both go on")
 	}
-	if !strings.Contains(second.log.String(), "camera cam is owned already") {
+	// Which of the two claims the other was first with is chance.
+	if says := second.log.String(); !strings.Contains(says, "camera cam is owned already") && !strings.Contains(says, "camera cam is captured already") {
 		t.Errorf("the second says\n%s", second.log)
 	}
 	p.await("results", func() bool { return p.live() >= 20 })
