@@ -137,7 +137,7 @@ func (b *Bus) GetManifest(ctx context.Context, name, edition string) (_ *StoredM
 func (b *Bus) GetModelFile(ctx context.Context, sum string) (_ []byte, err error) {
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
-	store, err := b.js.ObjectStore(ctx, b.subjects.Bucket("models"))
+	store, err := b.plant().ObjectStore(ctx, b.subjects.Bucket("models"))
 	if err != nil {
 		return nil, fmt.Errorf("bucket of models: %w", err)
 	}
@@ -160,7 +160,7 @@ func (b *Bus) GetModelFile(ctx context.Context, sum string) (_ []byte, err error
 func (b *Bus) DropModel(ctx context.Context, name, edition, sum string) (err error) {
 	ctx, done := b.jetStream(ctx, &err)
 	defer done()
-	store, err := b.js.ObjectStore(ctx, b.subjects.Bucket("models"))
+	store, err := b.plant().ObjectStore(ctx, b.subjects.Bucket("models"))
 	if err != nil {
 		return fmt.Errorf("bucket of models: %w", err)
 	}
