@@ -51,6 +51,9 @@ type Config struct {
 	JPEG    int
 	Models  []Model
 	Cameras []Camera
+	// Others are cameras of the plant's configuration that other instances have,
+	// perhaps on this host.
+	Others []Camera
 }
 
 // Model is one model and how to run it.

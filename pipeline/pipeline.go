@@ -72,7 +72,7 @@ type Pipeline struct {
 	promoting     sync.Mutex // held while wishes are looked at
 	following     atomic.Bool
 
-	mu         sync.Mutex              // guards what follows, cfg.Cameras and cfg.Models
+	mu         sync.Mutex              // guards what follows, and cfg's Cameras, Others and Models
 	models     map[string]Model        // those of the configuration
 	served     map[string]*service     // by model
 	loading    map[string]*ModelStatus // what is about to be served, by model

@@ -186,3 +186,22 @@ func TestALostLeaseIsTakenAgain(t *testing.T) {
 	p.await("the lease", func() bool { l := find(); return l != nil && l.Holder.Instance == o.Status().Instance })
 	p.refused(p.config(owner, "there", cameras(t, preprocess.Every, "gate")), "camera gate is owned already")
 }
+
+// Of two owners on one host, each with cameras of its own, one that starts leaves
+// what waits in the spool for the other's cameras.
+func TestOwnersOfOneHostLeaveEachOthersSpool(t *testing.T) {
+	p := newPlant(t)
+	const frames = 40
+	of := func(mine, others string) pipeline.Config {
+		cfg := p.config(owner, "here", cameras(t, preprocess.Every, mine))
+		cfg.Others = cameras(t, preprocess.Every, others)
+		return cfg
+	}
+	b := p.start(of("b", "a"))
+	p.film(p.drawn("here", "b", preprocess.Every), frames, 0)() // nobody infers: they wait in the spool
+	b.stop()
+	p.start(of("a", "b"))
+	p.start(of("b", "a"))
+	p.start(p.config(worker, "far", nil))
+	p.checkWhole("b", frames)
+}

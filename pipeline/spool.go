@@ -18,7 +18,8 @@ func spooled(c Camera) bool {
 }
 
 // openSpool opens the host's spool on the bus when the first camera needs it,
-// and removes what waits there for cameras that are not among those configured.
+// and removes what waits there for cameras that are not among those configured,
+// here or for other instances of this host, which share it.
 func (p *Pipeline) openSpool(ctx context.Context, cameras []Camera) error {
 	if p.spool.Load() != nil {
 		return nil
@@ -28,7 +29,12 @@ func (p *Pipeline) openSpool(ctx context.Context, cameras []Camera) error {
 		return err
 	}
 	p.spool.Store(s)
-	return p.forgetSpooled(ctx, func(camera, model string) bool { return spools(cameras, camera, model) })
+	p.mu.Lock()
+	others := p.cfg.Others
+	p.mu.Unlock()
+	return p.forgetSpooled(ctx, func(camera, model string) bool {
+		return spools(cameras, camera, model) || spools(others, camera, model)
+	})
 }
 
 // spools reports whether the spool has a log of a camera and model.

@@ -199,7 +199,7 @@ func (p *Pipeline) adopt(ctx context.Context, s *swap, cfg Config) error {
 	for name, m := range s.models {
 		p.models[name] = m
 	}
-	p.cfg.Models = cfg.Models
+	p.cfg.Models, p.cfg.Others = cfg.Models, cfg.Others
 	p.mu.Unlock()
 	for _, m := range s.models {
 		errs = append(errs, p.want(m))

@@ -53,6 +53,7 @@ func (o *runOptions) apply(cfg *pipeline.Config) error {
 		}
 		chosen = append(chosen, cfg.Cameras[i])
 	}
+	cfg.Others = slices.DeleteFunc(slices.Clone(cfg.Cameras), func(c pipeline.Camera) bool { return slices.Contains(o.cameras, c.Ingest.ID) })
 	cfg.Cameras = chosen
 	return nil
 }
