@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/backoff"
 	"github.com/vedette-io/vedette/internal/proc"
 )
 
@@ -76,7 +77,7 @@ func New(cfg Config, deps Deps) (*Camera, error) {
 	}
 	c := &Camera{cfg: cfg.withDefaults(), deps: deps, log: deps.Log.With("camera", cfg.ID)}
 	c.rings.idle = make(chan struct{}, 1)
-	c.now, c.sleep, c.lower = time.Now, sleep, lowerPriority
+	c.now, c.sleep, c.lower = time.Now, backoff.Sleep, lowerPriority
 	c.state = State{Camera: cfg.ID}
 	c.slow = cfg.MaxAttempts == 1 // there will be no second one
 	return c, nil

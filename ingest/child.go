@@ -9,6 +9,7 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/internal/proc"
 	"github.com/vedette-io/vedette/internal/ring"
 )
 
@@ -110,7 +111,7 @@ func (c *child) obey(in *lineReader) {
 
 func (c *child) send(ev *event) error {
 	c.ticked = time.Now()
-	return writeLine(c.out, ev)
+	return proc.WriteLine(c.out, ev)
 }
 
 // tick tells the parent that the source is alive, at most every tickEvery.

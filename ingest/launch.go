@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // selfCommand starts this program again. /proc/self/exe stays right when the
@@ -173,7 +175,7 @@ type commandPipe struct {
 func (p *commandPipe) send(v any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = writeLine(p.w, v)
+	_ = proc.WriteLine(p.w, v)
 }
 
 // close also ends a send that the child does not read.

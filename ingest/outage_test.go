@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/backoff"
 	"github.com/vedette-io/vedette/internal/testcam"
 	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
@@ -46,7 +47,7 @@ func (f *fakeClock) sleep(ctx context.Context, d time.Duration) error {
 	if skipped {
 		return ctx.Err()
 	}
-	return sleep(ctx, d)
+	return backoff.Sleep(ctx, d)
 }
 
 // phases passes states on.

@@ -153,13 +153,3 @@ func (l *lineReader) next(v any) error {
 	}
 	return nil
 }
-
-// writeLine sends v as one line in one write.
-func writeLine(w io.Writer, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(b, '\n'))
-	return err
-}

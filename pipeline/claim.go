@@ -13,14 +13,14 @@ import (
 
 // newClaims makes the claims of this process; nothing is claimed yet.
 func (p *Pipeline) newClaims() *claims {
-	make := func(self bus.Holder, log *slog.Logger, open func(context.Context) (*bus.Leases, error)) *claims {
+	claimsOf := func(self bus.Holder, log *slog.Logger, open func(context.Context) (*bus.Leases, error)) *claims {
 		return &claims{open: open, roster: p.roster, ask: func() { p.say(Birth) }, self: self, log: log, held: map[string]*bus.Lease{}}
 	}
 	self := bus.Holder{Instance: p.instance, Host: p.cfg.Host, PID: os.Getpid(), Process: proc.Self(), Since: vedette.At(time.Now())}
-	here := make(self, p.deps.Log, func(ctx context.Context) (*bus.Leases, error) { return p.bus.Leases(ctx) })
+	here := claimsOf(self, p.deps.Log, func(ctx context.Context) (*bus.Leases, error) { return p.bus.Leases(ctx) })
 	if p.cfg.Bus.HasHub() {
 		self.Domain = p.cfg.Host
-		here.plant = make(self, p.deps.Log.With("at", "hub"), func(ctx context.Context) (*bus.Leases, error) { return p.bus.PlantLeases(ctx) })
+		here.plant = claimsOf(self, p.deps.Log.With("at", "hub"), func(ctx context.Context) (*bus.Leases, error) { return p.bus.PlantLeases(ctx) })
 	}
 	return here
 }

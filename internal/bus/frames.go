@@ -86,9 +86,9 @@ func (b *Bus) resendFrames() {
 
 // Send publishes f. Without release it is sent once and forgotten. With
 // release it is sent again until it is acknowledged, in order, and release is
-// called then, once. How many pictures are under way is bounded by the caller, who has
-// that many to release; with very many frames unanswered Send waits. The notice that a camera ends ([vedette.Frame]
-// with Last) is never forgotten.
+// called then, once. How many pictures are under way is bounded by the caller,
+// who has that many to release; with very many frames unanswered Send waits.
+// The notice that a camera ends ([vedette.Frame] with Last) is never forgotten.
 func (s *FrameSender) Send(ctx context.Context, f *vedette.Frame, release func()) error {
 	f.PublishTime = vedette.At(time.Now())
 	data, err := json.Marshal(f)

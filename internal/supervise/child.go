@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // reportFD is the descriptor on which a process reports.
@@ -53,7 +55,7 @@ func newScanner(r io.Reader) *bufio.Scanner {
 func (p *Parent) Report(r Report) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return writeLine(p.out, r)
+	return proc.WriteLine(p.out, r)
 }
 
 // Obey carries out the supervisor's commands, one after the other, until its end of
@@ -65,13 +67,4 @@ func (p *Parent) Obey(obey func(command string)) {
 			obey(command)
 		}
 	}
-}
-
-func writeLine(w io.Writer, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(b, '\n'))
-	return err
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/vedette-io/vedette/internal/proc"
 )
 
 // running is a process that was started.
@@ -61,7 +63,7 @@ func (s *Supervisor) start(sl *slot) (r *running, err error) {
 func (r *running) send(v any) {
 	r.sending.Lock()
 	defer r.sending.Unlock()
-	_ = writeLine(r.stdin, v)
+	_ = proc.WriteLine(r.stdin, v)
 }
 
 // listen takes what the process reports, until it closes its end.

@@ -13,6 +13,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 
+	"github.com/vedette-io/vedette/internal/backoff"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
 
@@ -287,7 +288,7 @@ func (c *Camera) send(ctx context.Context, v opened) (next opened, ok bool) {
 			}
 			// Over UDP the farewell goes to another port than the packets: let
 			// them arrive first. What ends the sleep ends the loop below.
-			_ = sleep(ctx, 200*time.Millisecond)
+			_ = backoff.Sleep(ctx, 200*time.Millisecond)
 			c.sender.bye()
 			select {
 			case next := <-c.change:

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vedette-io/vedette/internal/backoff"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
 
@@ -165,7 +166,7 @@ func (m *MJPEG) paint(ctx context.Context) {
 	pic := clip.Picture{Pix: make([]byte, 3*w*h), Width: w, Height: h}
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	period := time.Second / time.Duration(m.opts.FPS)
-	for i, due := 0, time.Now(); sleep(ctx, time.Until(due)) == nil; i, due = i+1, due.Add(period) {
+	for i, due := 0, time.Now(); backoff.Sleep(ctx, time.Until(due)) == nil; i, due = i+1, due.Add(period) {
 		m.opts.Paint(pic, i)
 		for j := range w * h {
 			img.Pix[4*j], img.Pix[4*j+1], img.Pix[4*j+2], img.Pix[4*j+3] = pic.Pix[3*j+2], pic.Pix[3*j+1], pic.Pix[3*j], 255

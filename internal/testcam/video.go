@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/vedette-io/vedette/internal/backoff"
 	"github.com/vedette-io/vedette/internal/testcam/clip"
 )
 
@@ -68,7 +69,7 @@ func (f *clipFeed) next(ctx context.Context) (clip.Unit, error) {
 	if f.sent == 0 {
 		f.due = time.Now()
 	}
-	if err := sleep(ctx, time.Until(f.due)); err != nil {
+	if err := backoff.Sleep(ctx, time.Until(f.due)); err != nil {
 		return nil, err
 	}
 	f.due = f.due.Add(f.period)
@@ -102,17 +103,3 @@ func (f *liveFeed) next(ctx context.Context) (clip.Unit, error) {
 }
 
 func (f *liveFeed) close() { f.live.Close() }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
