@@ -60,14 +60,14 @@ func refuseSecrets(c *configs.Config, r configs.Report) {
 	if secretIn(r.Raw("bus.password")) {
 		r.Bad("bus.password", way)
 	}
-	paths := []string{"bus.url"}
+	paths := []string{"bus.url", "bus.hub.url"}
 	for i := range c.Cameras {
 		paths = append(paths, fmt.Sprintf("cameras[%d].source", i))
 	}
 	for _, path := range paths {
 		if secretIn(passwordOf(r.Raw(path))) {
 			r.Bad(path, way)
-		} else if text := withoutLogin(r.Raw(path)); path != "bus.url" && ingest.Redact(text) != text {
+		} else if text := withoutLogin(r.Raw(path)); strings.HasPrefix(path, "cameras") && ingest.Redact(text) != text {
 			tell("note: %s may hold a secret in clear; if so write ${NAME}", path)
 		}
 	}

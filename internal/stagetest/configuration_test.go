@@ -147,6 +147,7 @@ func TestConfigurationOnTheBus(t *testing.T) {
 		o.text(gate, "{id: Bad Name, source: x}"):                                 "plant.yaml:5:10: cameras[1].id",
 		o.text(gate, "{id: clear, source: 'rtsp://viewer:"+password+"@h/x'}"):     "plant.yaml:5:25: cameras[1].source: a password in clear does not belong on the bus",
 		"bus: {url: 'nats://h', user: u, password: hidden}\n" + o.text(gate):      "plant.yaml:1:43: bus.password: a password in clear",
+		"bus: {hub: {url: 'nats-leaf://u:hidden@h'}}\n" + o.text(gate):            "plant.yaml:1:18: bus.hub.url: a password in clear",
 		strings.Replace(o.text(gate), "models:", "model:", 1):                     "plant.yaml:2:1:",
 		o.text(gate, "{id: c, source: '${GATE_PASSWORD}', detect: [{model: x}]}"): "cameras[1].detect[0].model",
 	} {
