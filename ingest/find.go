@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // items are the files of a finite source.
@@ -69,7 +71,7 @@ func (s Source) findFile() (items, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return items{}, s.fail(ErrNotFound, "")
 	case err != nil:
-		return items{}, s.fail(ErrCapture, pathCause(err))
+		return items{}, s.fail(ErrCapture, fileerr.Cause(err).Error())
 	case info.IsDir():
 		return items{}, s.fail(ErrNotVideo, "it is a folder")
 	case !info.Mode().IsRegular():
@@ -79,11 +81,11 @@ func (s Source) findFile() (items, error) {
 	}
 	f, err := os.Open(s.location)
 	if err != nil {
-		return items{}, s.fail(ErrCapture, pathCause(err))
+		return items{}, s.fail(ErrCapture, fileerr.Cause(err).Error())
 	}
 	path, err := filepath.Abs(s.location)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return items{}, s.fail(ErrCapture, pathCause(err))
+		return items{}, s.fail(ErrCapture, fileerr.Cause(err).Error())
 	}
 	return items{paths: []string{path}}, nil
 }
@@ -99,7 +101,7 @@ func (s Source) findPictures() (items, error) {
 	case err == nil:
 		return s.list([]string{s.location})
 	case !errors.Is(err, fs.ErrNotExist):
-		return items{}, s.fail(ErrCapture, pathCause(err))
+		return items{}, s.fail(ErrCapture, fileerr.Cause(err).Error())
 	case !strings.ContainsAny(s.location, "*?["):
 		return items{}, s.fail(ErrNotFound, "")
 	}
@@ -113,7 +115,7 @@ func (s Source) findPictures() (items, error) {
 func (s Source) findInFolder() (items, error) {
 	entries, err := os.ReadDir(s.location) // sorted by name
 	if err != nil {
-		return items{}, s.fail(ErrCapture, pathCause(err))
+		return items{}, s.fail(ErrCapture, fileerr.Cause(err).Error())
 	}
 	var paths []string
 	for _, e := range entries {
@@ -138,7 +140,7 @@ func (s Source) list(paths []string) (items, error) {
 		}
 		abs, err := filepath.Abs(p)
 		if err != nil {
-			return items{}, s.fail(ErrCapture, pathCause(err))
+			return items{}, s.fail(ErrCapture, fileerr.Cause(err).Error())
 		}
 		it.paths = append(it.paths, abs)
 		it.names = append(it.names, filepath.Base(p))
@@ -166,26 +168,17 @@ func (s Source) SkippedVideos() []string {
 	return found.videos
 }
 
-// pathCause is a file error without the path, which is named beside it.
-func pathCause(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err.Error()
-	}
-	return err.Error()
-}
-
 // describeFile says what a file that is no video seems to be.
 func describeFile(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
-		return pathCause(err)
+		return fileerr.Cause(err).Error()
 	}
 	defer f.Close()
 	head := make([]byte, 512)
 	n, err := f.Read(head)
 	if err != nil {
-		return pathCause(err)
+		return fileerr.Cause(err).Error()
 	}
 	kind, _, _ := strings.Cut(http.DetectContentType(head[:n]), ";")
 	switch {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // Gather makes one source of the picture files that follow each other in a
@@ -65,7 +66,7 @@ func (s Source) findFiles() (items, error) {
 			bad(ErrNotFound, "")
 			continue
 		case err != nil:
-			bad(ErrCapture, pathCause(err))
+			bad(ErrCapture, fileerr.Cause(err).Error())
 			continue
 		case info.IsDir():
 			bad(ErrNoPictures, "it is a folder")
@@ -73,7 +74,7 @@ func (s Source) findFiles() (items, error) {
 		}
 		path, err := filepath.Abs(f)
 		if err != nil {
-			bad(ErrCapture, pathCause(err))
+			bad(ErrCapture, fileerr.Cause(err).Error())
 			continue
 		}
 		it.paths = append(it.paths, path)

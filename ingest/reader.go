@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // reader is a source as the child's loop sees it. It is used by one goroutine,
@@ -245,11 +246,7 @@ func decodeFile(path string) (*cv.Picture, error) {
 func readable(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		var pe *os.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err // the item is named beside the reason
-		}
-		return err
+		return fileerr.Cause(err) // the item is named beside the reason
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.Size() == 0 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/internal/onnxfile"
 	"github.com/vedette-io/vedette/internal/strictyaml"
 )
@@ -153,7 +154,7 @@ func (m Manifest) contradictions(doc *strictyaml.Doc, f *onnxfile.Model, file In
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fileError(err)
+		return nil, fileerr.Named(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()

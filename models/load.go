@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/internal/onnxfile"
 	"github.com/vedette-io/vedette/internal/strictyaml"
 )
@@ -110,7 +111,7 @@ type files struct{ onnx, manifest string }
 func locate(path string) (files, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return files{}, fileError(err)
+		return files{}, fileerr.Named(err)
 	}
 	if info.IsDir() {
 		return locateIn(path)
@@ -138,7 +139,7 @@ func isManifest(path string) bool {
 func locateIn(dir string) (files, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return files{}, fileError(err)
+		return files{}, fileerr.Named(err)
 	}
 	var manifests, onnx []string
 	for _, e := range entries {
@@ -167,7 +168,7 @@ func (f files) load(guess GuessFunc) (*Model, Report, error) {
 	if f.manifest != "" {
 		data, err := os.ReadFile(f.manifest)
 		if err != nil {
-			return nil, Report{}, fileError(err)
+			return nil, Report{}, fileerr.Named(err)
 		}
 		m, doc = parseManifest(f.manifest, data)
 		if err := doc.Err(); err != nil {

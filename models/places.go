@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/internal/strictyaml"
 )
 
@@ -78,7 +79,7 @@ func (p Places) Resolve(name string) (string, error) {
 	}
 	if IsPath(name) {
 		if _, err := os.Stat(name); err != nil {
-			return "", fmt.Errorf("%w: %w", ErrNotFound, fileError(err))
+			return "", fmt.Errorf("%w: %w", ErrNotFound, fileerr.Named(err))
 		}
 		return name, nil
 	}
@@ -94,16 +95,6 @@ func (p Places) Resolve(name string) (string, error) {
 		return "", fmt.Errorf("%w: %s is in the catalogue but not on this machine; run: vedette models pull %s", ErrNotFound, e.Name, e.Name)
 	}
 	return "", p.unknown(name)
-}
-
-// fileError is an error about a file as FILE: what is wrong with it, without the
-// name of Go's call.
-func fileError(err error) error {
-	var at *os.PathError
-	if !errors.As(err, &at) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", at.Path, at.Err)
 }
 
 // unknown is the error for a name that means nothing.

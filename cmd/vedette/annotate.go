@@ -9,6 +9,7 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/preprocess"
 )
 
@@ -26,7 +27,7 @@ type annotator struct {
 
 func newAnnotator(dir string, onError func(error)) (*annotator, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, usagef("--save %s: the folder cannot be made: %w", dir, fileCause(err))
+		return nil, usagef("--save %s: the folder cannot be made: %w", dir, fileerr.Cause(err))
 	}
 	return &annotator{dir: dir, err: onError}, nil
 }
@@ -34,7 +35,7 @@ func newAnnotator(dir string, onError func(error)) (*annotator, error) {
 // save writes one picture. It is safe for concurrent use.
 func (a *annotator) save(d *vedette.Detection, pic preprocess.Picture) {
 	if err := a.write(d, pic); err != nil {
-		a.err(fmt.Errorf("save %s: %w", d.ID, fileError(err)))
+		a.err(fmt.Errorf("save %s: %w", d.ID, fileerr.Named(err)))
 	}
 }
 

@@ -21,12 +21,7 @@ const busObjects = 5
 // the stream; or the first of these alone. No picture is made and no model is
 // run.
 func (w *benchWorker) bus(ctx context.Context) (err error) {
-	m, err := benchModel(&w.job)
-	if err != nil {
-		return err
-	}
-	in := m.Loaded.Manifest.Input
-	b, err := bus.Start(ctx, bus.Config{}, w.g.log)
+	b, model, body, err := w.startBus(ctx)
 	if err != nil {
 		return err
 	}
@@ -35,7 +30,7 @@ func (w *benchWorker) bus(ctx context.Context) (err error) {
 		return err
 	}
 	h := &busHops{
-		bus: b, model: m.Loaded.Manifest.Name, body: make([]byte, in.Width*in.Height*in.Channels()), done: make(chan error, 1),
+		bus: b, model: model, body: body, done: make(chan error, 1),
 		reference: w.job.Mode == modeReference,
 	}
 	if h.ring, err = ring.Create(ring.DefaultSlots, busStride*busHeight); err != nil {
@@ -49,6 +44,17 @@ func (w *benchWorker) bus(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, stopAll()) }()
 	return w.repeat(ctx, func() error { return h.frame(ctx) })
+}
+
+// startBus starts a bus and makes a tensor of the model's size.
+func (w *benchWorker) startBus(ctx context.Context) (b *bus.Bus, model string, tensor []byte, err error) {
+	m, err := benchModel(&w.job)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	in := m.Loaded.Manifest.Input
+	b, err = bus.Start(ctx, bus.Config{}, w.g.log)
+	return b, m.Loaded.Manifest.Name, make([]byte, in.Width*in.Height*in.Channels()), err
 }
 
 // busHops sends one frame at a time through all hops.
@@ -191,12 +197,7 @@ const spoolTrim = 5
 // spool measures what it costs to keep a tensor in the spool of a lossless live
 // camera until its result is stored.
 func (w *benchWorker) spool(ctx context.Context) (err error) {
-	m, err := benchModel(&w.job)
-	if err != nil {
-		return err
-	}
-	in := m.Loaded.Manifest.Input
-	b, err := bus.Start(ctx, bus.Config{}, w.g.log)
+	b, model, body, err := w.startBus(ctx)
 	if err != nil {
 		return err
 	}
@@ -205,9 +206,7 @@ func (w *benchWorker) spool(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	log := spool.Log("bench", m.Loaded.Manifest.Name)
-	header, body := []byte(`{"camera":"bench"}`), make([]byte, in.Width*in.Height*in.Channels())
-	n := 0
+	log, header, n := spool.Log("bench", model), []byte(`{"camera":"bench"}`), 0
 	return w.repeat(ctx, func() error {
 		id, err := log.Append(ctx, header, body)
 		if n++; err == nil && n%spoolTrim == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/vedette-io/vedette/configs"
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/internal/strictyaml"
 	"github.com/vedette-io/vedette/pipeline"
 )
@@ -138,7 +139,7 @@ func checkFiles(c *configs.Config, r configs.Report) {
 			continue
 		}
 		if _, err := os.ReadFile(f.file); err != nil {
-			r.Bad(path, "the file cannot be read: %v%s", fileCause(err), r.Got(path))
+			r.Bad(path, "the file cannot be read: %v%s", fileerr.Cause(err), r.Got(path))
 			unread = true
 		}
 	}

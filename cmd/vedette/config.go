@@ -10,6 +10,7 @@ import (
 	"github.com/vedette-io/vedette/configs"
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/ingest"
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/internal/strictyaml"
 	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/pipeline"
@@ -51,7 +52,7 @@ func readConfig(file string) ([]byte, error) {
 	}
 	data, err := configs.Read(file)
 	if err != nil {
-		return nil, &usageError{fileError(err)}
+		return nil, &usageError{fileerr.Named(err)}
 	}
 	return data, nil
 }

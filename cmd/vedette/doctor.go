@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vedette-io/vedette/internal/cv"
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/internal/ort"
 	"github.com/vedette-io/vedette/internal/ring"
 	"github.com/vedette-io/vedette/models"
@@ -104,7 +105,7 @@ func (d *doctor) machine() {
 func (d *doctor) here() {
 	dir, err := os.MkdirTemp("", "vedette-*")
 	if err != nil {
-		d.wrong("store", "no temporary folder can be made in %s: %v: make room there, or set TMPDIR", os.TempDir(), fileCause(err))
+		d.wrong("store", "no temporary folder can be made in %s: %v: make room there, or set TMPDIR", os.TempDir(), fileerr.Cause(err))
 	} else {
 		d.good("store", "%s can be written", filepath.Dir(dir))
 		if err := os.Remove(dir); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/vedette-io/vedette/infer"
 	"github.com/vedette-io/vedette/internal/cv"
 	"github.com/vedette-io/vedette/internal/eval"
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/models"
 	"github.com/vedette-io/vedette/pipeline"
 	"github.com/vedette-io/vedette/preprocess"
@@ -49,7 +50,7 @@ the DeepPCB list, or a folder of VOC-style text files. Detections are a file of 
 			}
 			ds, err := eval.Open(data)
 			if err != nil {
-				return &usageError{fileError(err)}
+				return &usageError{fileerr.Named(err)}
 			}
 			var result eval.Result
 			if detections != "" {
@@ -79,7 +80,7 @@ the DeepPCB list, or a folder of VOC-style text files. Detections are a file of 
 func evalStored(ds *eval.Dataset, file string, opts eval.Options) (eval.Result, error) {
 	dets, err := eval.ReadDetections(file, ds)
 	if err != nil {
-		return eval.Result{}, &usageError{fileError(err)}
+		return eval.Result{}, &usageError{fileerr.Named(err)}
 	}
 	return eval.EvaluateStored(ds, dets, opts)
 }

@@ -86,25 +86,6 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// fileError is an error about a file without the name of Go's call: FILE: what is
-// wrong with it.
-func fileError(err error) error {
-	var at *os.PathError
-	if !errors.As(err, &at) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", at.Path, at.Err)
-}
-
-// fileCause is fileError for where the file is named already.
-func fileCause(err error) error {
-	var at *os.PathError
-	if !errors.As(err, &at) {
-		return err
-	}
-	return at.Err
-}
-
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
 }

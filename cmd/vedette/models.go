@@ -15,6 +15,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/vedette-io/vedette/internal/fileerr"
 	"github.com/vedette-io/vedette/models"
 )
 
@@ -214,7 +215,7 @@ or of a file (a path with a slash or the ending .onnx), wherever it is.`,
 				}
 				c, err := models.VerifyFile(name)
 				if err != nil {
-					return &usageError{fileError(err)}
+					return &usageError{fileerr.Named(err)}
 				}
 				return writeChecks(cmd.OutOrStdout(), []models.Check{c})
 			}

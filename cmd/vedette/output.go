@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // output is stdout and remembers its first failure, so that no command can end
@@ -17,7 +19,7 @@ type output struct {
 func (o *output) Write(p []byte) (int, error) {
 	n, err := o.w.Write(p)
 	if err != nil {
-		err = fmt.Errorf("standard output: %w", fileCause(err))
+		err = fmt.Errorf("standard output: %w", fileerr.Cause(err))
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.err == nil {

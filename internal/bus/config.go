@@ -23,6 +23,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // Errors that callers tell apart.
@@ -194,7 +195,7 @@ func readable(what, file string) error {
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return fmt.Errorf("%w: %s file %s: %w", ErrConfig, what, file, cause(err))
+		return fmt.Errorf("%w: %s file %s: %w", ErrConfig, what, file, fileerr.Cause(err))
 	}
 	return f.Close()
 }

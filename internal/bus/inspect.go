@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // StoreReport is what can be said of a store's folder without using it.
@@ -33,7 +35,7 @@ func InspectStore(path string) (r StoreReport, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return inspectNew(path)
 	case err != nil:
-		return r, cause(err)
+		return r, fileerr.Cause(err)
 	case !info.IsDir():
 		return r, errors.New("it is a file, not a folder")
 	}
@@ -73,7 +75,7 @@ func inspectNew(path string) (r StoreReport, err error) {
 		case err == nil:
 			return r, fmt.Errorf("%s is a file, not a folder", above)
 		case !errors.Is(err, fs.ErrNotExist) || above == filepath.Dir(above):
-			return r, cause(err)
+			return r, fileerr.Cause(err)
 		}
 	}
 }
@@ -83,7 +85,7 @@ func inspectNew(path string) (r StoreReport, err error) {
 func writable(dir string) error {
 	f, err := os.CreateTemp(dir, ".vedette-try-*")
 	if err != nil {
-		return cause(err)
+		return fileerr.Cause(err)
 	}
 	_, err = f.Write([]byte("x"))
 	for _, end := range []error{f.Close(), os.Remove(f.Name())} { // one word is enough
@@ -92,7 +94,7 @@ func writable(dir string) error {
 		}
 	}
 	if err != nil {
-		return cause(err)
+		return fileerr.Cause(err)
 	}
 	return nil
 }
@@ -104,7 +106,7 @@ func holder(dir string) (string, error) {
 		return "", nil // never used
 	}
 	if err != nil {
-		return "", fmt.Errorf("its lock file: %w", cause(err))
+		return "", fmt.Errorf("its lock file: %w", fileerr.Cause(err))
 	}
 	defer f.Close()
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/vedette-io/vedette"
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // keysFolder is where an embedded server's store has the keys of the roles.
@@ -45,7 +46,7 @@ func MakeKeys(dir, prefix string) ([]string, error) {
 	accounts := filepath.Join(dir, accountsFile)
 	// It holds no secret: the server may run as another user.
 	if err := os.WriteFile(accounts, []byte(Accounts(prefix, func(r Role) string { return public[r] })), 0o644); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, accounts, cause(err))
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, accounts, fileerr.Cause(err))
 	}
 	var files []string
 	for _, r := range Roles() {
@@ -71,7 +72,7 @@ func publicKeys(pairs map[Role]nkeys.KeyPair) (map[Role]string, error) {
 // makes those that are not there.
 func makeKeys(dir string) (map[Role]nkeys.KeyPair, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w: keys %s: cannot make the folder: %w", ErrConfig, dir, cause(err))
+		return nil, fmt.Errorf("%w: keys %s: cannot make the folder: %w", ErrConfig, dir, fileerr.Cause(err))
 	}
 	if err := private(dir, 0o700); err != nil {
 		return nil, err
@@ -150,5 +151,5 @@ func readKey(file string) (nkeys.KeyPair, error) {
 
 // keyError names the file; what is wrong with it is for its owner to mend.
 func keyError(file string, err error) error {
-	return fmt.Errorf("%w: nkey file %s: %w", ErrConfig, file, cause(err))
+	return fmt.Errorf("%w: nkey file %s: %w", ErrConfig, file, fileerr.Cause(err))
 }

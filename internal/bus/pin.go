@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // PinTLS trusts the server that shows the certificate of a file, and no other:
@@ -14,7 +16,7 @@ import (
 func PinTLS(certFile string) (*tls.Config, error) {
 	data, err := os.ReadFile(certFile)
 	if err != nil {
-		return nil, fmt.Errorf("%w: cert file %s: %w", ErrConfig, certFile, cause(err))
+		return nil, fmt.Errorf("%w: cert file %s: %w", ErrConfig, certFile, fileerr.Cause(err))
 	}
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE" {

@@ -16,6 +16,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 	"golang.org/x/sys/unix"
+
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // Times of the embedded server.
@@ -184,16 +186,16 @@ func (e *embedded) prepareStore() error {
 		}
 		e.temp = true
 		if err := claim(e.lock); err != nil {
-			return errors.Join(fmt.Errorf("store %s: cannot write there: %w", e.store, cause(err)), e.close())
+			return errors.Join(fmt.Errorf("store %s: cannot write there: %w", e.store, fileerr.Cause(err)), e.close())
 		}
 		return nil
 	}
 	if err := os.MkdirAll(e.store, 0o700); err != nil {
-		return fmt.Errorf("%w: store %s: cannot make the folder: %w", ErrConfig, e.store, cause(err))
+		return fmt.Errorf("%w: store %s: cannot make the folder: %w", ErrConfig, e.store, fileerr.Cause(err))
 	}
 	lock, err := os.OpenFile(filepath.Join(e.store, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return errors.Join(fmt.Errorf("%w: store %s: cannot write there: %w", ErrConfig, e.store, cause(err)), e.close())
+		return errors.Join(fmt.Errorf("%w: store %s: cannot write there: %w", ErrConfig, e.store, fileerr.Cause(err)), e.close())
 	}
 	e.lock = lock
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
@@ -201,7 +203,7 @@ func (e *embedded) prepareStore() error {
 		return errors.Join(fmt.Errorf("%w: store %s is in use by another vedette (process %s): stop it, or give this one another bus.store", ErrConfig, e.store, held), e.close())
 	}
 	if err := claim(lock); err != nil {
-		return errors.Join(fmt.Errorf("%w: store %s: cannot write there: %w", ErrConfig, e.store, cause(err)), e.close())
+		return errors.Join(fmt.Errorf("%w: store %s: cannot write there: %w", ErrConfig, e.store, fileerr.Cause(err)), e.close())
 	}
 	return nil
 }
@@ -228,15 +230,6 @@ func claim(lock *os.File) error {
 		return err
 	}
 	return lock.Sync()
-}
-
-// cause strips the path from an error that is about to be named beside it.
-func cause(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 func (e *embedded) close() error {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vedette-io/vedette/internal/fileerr"
 )
 
 // lockFile is the file in a store's folder that its server holds a lock on.
@@ -29,7 +31,7 @@ func makeTempStore() (dir string, lock *os.File, err error) {
 	removeLeftStores(os.TempDir())
 	for range 10 { // somebody who removes what is left may be quicker
 		if dir, err = os.MkdirTemp("", "vedette-temp-*"); err != nil {
-			return "", nil, fmt.Errorf("store: no temporary folder can be made in %s: %w: make room there, or set TMPDIR", os.TempDir(), cause(err))
+			return "", nil, fmt.Errorf("store: no temporary folder can be made in %s: %w: make room there, or set TMPDIR", os.TempDir(), fileerr.Cause(err))
 		}
 		if lock, err = takeLock(dir); err == nil {
 			return dir, lock, nil
