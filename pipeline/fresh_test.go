@@ -171,21 +171,22 @@ func (p *plant) shoot(ctx context.Context, c *cam, period time.Duration, frames 
 			return nil
 		}
 	}
-	return p.settled(ctx, c.id)
+	return p.settled(ctx, c)
 }
 
-// settled waits until nothing of a camera is under way; its ring is then free.
-func (p *plant) settled(ctx context.Context, id string) error {
+// settled waits until every frame of a camera was taken and is answered; its ring
+// is then free.
+func (p *plant) settled(ctx context.Context, c *cam) error {
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		open := uint64(0)
-		for _, a := range p.owner.Accounts()[id] {
-			open += a.InFlight
+		for _, a := range p.owner.Accounts()[c.id] {
+			open += uint64(c.captured.Load()) - a.Captured + a.InFlight
 		}
 		if open == 0 || ctx.Err() != nil {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("%d frames are still in flight", open)
+			return fmt.Errorf("%d frames are not answered", open)
 		}
 	}
 }

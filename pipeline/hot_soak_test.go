@@ -20,7 +20,7 @@ func TestSwapsLeaveNothing(t *testing.T) {
 	if _, err := infer.Open(infer.EngineONNXRuntime, slog.New(slog.DiscardHandler)); errors.Is(err, infer.ErrNoLibrary) {
 		testkit.Missing(t, err.Error())
 	}
-	warm, swaps := 3, 9
+	warm, swaps := 3, 6
 	if soaking() {
 		warm, swaps = 40, 200
 	}

@@ -239,24 +239,27 @@ func TestSettingsOfAModel(t *testing.T) {
 	cams := cameras(t, preprocess.Every, "line")
 	i := p.start(p.both(cams))
 	end := p.filmUntil(p.drawn("here", "line", preprocess.Every), i, "line", 2*time.Millisecond)
-	for name, change := range map[string]func(*pipeline.Model){
-		"workers": func(m *pipeline.Model) { m.Workers = 2 },
-		"weight":  func(m *pipeline.Model) { m.Weight = 3 },
-		"timeout": func(m *pipeline.Model) { m.Timeout = 7 * time.Second },
-		"threads": func(m *pipeline.Model) { m.Threads = 2 },
-		"batch":   func(m *pipeline.Model) { m.Batch.MaxWait = time.Millisecond },
-		"nothing": func(*pipeline.Model) {},
+	for _, c := range []struct {
+		name   string
+		change func(*pipeline.Model)
+	}{
+		{"workers", func(m *pipeline.Model) { m.Workers = 2 }},
+		{"weight", func(m *pipeline.Model) { m.Weight = 3 }},
+		{"timeout", func(m *pipeline.Model) { m.Timeout = 7 * time.Second }},
+		{"threads", func(m *pipeline.Model) { m.Threads = 2 }},
+		{"batch", func(m *pipeline.Model) { m.Batch.MaxWait = time.Millisecond }},
+		{"back to the first", func(*pipeline.Model) {}},
 	} {
 		m := revised(128, 0)
-		change(&m)
+		c.change(&m)
 		changed(t, i.revise(p.both(cams, m)), "changed", false)
-		if c := i.revise(p.both(cams, m)); len(c.Models) != 0 {
-			t.Errorf("%s: the same again is a change: %+v", name, c)
+		if again := i.revise(p.both(cams, m)); len(again.Models) != 0 {
+			t.Errorf("%s: the same again is a change: %+v", c.name, again)
 		}
 		p.await("one model", func() bool { return len(i.Status().Models) == 1 })
 		s := i.Status().Models[0]
 		if s.Workers != m.Workers || s.Leaving || s.SHA256 != sum(m) || (m.Weight > 0 && s.Weight != m.Weight) {
-			t.Errorf("%s: the model is %+v", name, s)
+			t.Errorf("%s: the model is %+v", c.name, s)
 		}
 	}
 	p.checkWhole("line", end())

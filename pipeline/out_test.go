@@ -127,9 +127,12 @@ func TestModelThatFailsIsOut(t *testing.T) {
 			p.await("results again", func() bool { return p.owner.Accounts()["line"]["bad"].Inferred > inferred+5 })
 			cancel()
 			p.wg.Wait()
-			for id, a := range p.owner.Accounts() {
-				for model := range a {
-					p.await("the end of "+id, func() bool { return p.owner.Accounts()[id][model].InFlight == 0 })
+			for _, c := range p.cams {
+				for model := range p.owner.Accounts()[c.id] {
+					p.await("the last frame of "+c.id, func() bool {
+						a := p.owner.Accounts()[c.id][model]
+						return a.Captured == uint64(c.captured.Load()) && a.InFlight == 0
+					})
 				}
 			}
 			if err := p.drain(); err != nil {

@@ -8,11 +8,10 @@ import (
 	"github.com/vedette-io/vedette/internal/board"
 )
 
-// inspect has a line of n boards looked at by a detector that is given the
-// truth of each frame.
-func inspect(t *testing.T, n uint64, every int, look func(frame uint64, s board.Seen) []vedette.Object) []board.Verdict {
+// inspect has the first n boards of a line looked at by a detector that is given
+// the truth of each frame.
+func inspect(t *testing.T, l *board.Line, n uint64, every int, look func(frame uint64, s board.Seen) []vedette.Object) []board.Verdict {
 	t.Helper()
-	l := newLine(t, func(c *board.LineConfig) { c.Seed, c.DefectRate, c.Speed = 5, 0.7, 1 })
 	in := board.NewInspection(l)
 	var out []board.Verdict
 	for i := uint64(0); uint64(len(out)) < n && i < 10000; i += uint64(every) {
@@ -55,6 +54,8 @@ func totals(vs []board.Verdict) (injected, found, missed, false int) {
 // Who sees all in each frame, or in most of them, finds all; what is seen now
 // and then is nothing.
 func TestInspection(t *testing.T) {
+	const boards = 6
+	l := newLine(t, func(c *board.LineConfig) { c.Seed, c.DefectRate, c.Speed = 5, 0.7, 1 })
 	r := rand.New(rand.NewPCG(1, 2))
 	stray := vedette.Object{Label: "spur", Score: 0.9}
 	for name, c := range map[string]struct {
@@ -89,7 +90,7 @@ func TestInspection(t *testing.T) {
 			x, y := float64(s.Origin.X)+5, float64(s.Origin.Y)+5
 			o.Box = vedette.Box{x, y, x + 9, y + 9}
 			return append(exactly(s), o)
-		}, func(injected, found, missed, false int) bool { return found == injected && missed == 0 && false == 6 }},
+		}, func(injected, found, missed, false int) bool { return found == injected && missed == 0 && false == boards }},
 		"another class": {1, func(_ uint64, s board.Seen) []vedette.Object {
 			out := exactly(s)
 			for i := range out {
@@ -100,9 +101,9 @@ func TestInspection(t *testing.T) {
 			return found == 0 && missed == injected && false == injected
 		}},
 	} {
-		vs := inspect(t, 6, c.every, c.look)
+		vs := inspect(t, l, boards, c.every, c.look)
 		injected, found, missed, false := totals(vs)
-		if len(vs) != 6 || injected == 0 || !c.want(injected, found, missed, false) {
+		if len(vs) != boards || injected == 0 || !c.want(injected, found, missed, false) {
 			t.Errorf("%s: %d boards, %d injected, %d found, %d missed, %d false", name, len(vs), injected, found, missed, false)
 		}
 	}

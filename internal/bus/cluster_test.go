@@ -209,6 +209,7 @@ func (wr *writing) run(ctx context.Context, t *testing.T, w *bus.DetectionWriter
 // Servers of a cluster are killed, the leader among them, while detections are
 // written and read. VEDETTE_SOAK=1 does it for longer.
 func TestClusterLosesAServer(t *testing.T) {
+	t.Parallel()
 	kills := 2
 	if os.Getenv("VEDETTE_SOAK") != "" {
 		kills = 30

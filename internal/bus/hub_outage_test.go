@@ -175,6 +175,7 @@ var fourCameras = []string{"gate", "yard", "dock", "ramp"}
 // detections are stored on their host: all are at the hub then, each once, in
 // order.
 func TestHubKilled(t *testing.T) {
+	t.Parallel()
 	kills := 2
 	if os.Getenv("VEDETTE_SOAK") != "" {
 		kills = 20
@@ -212,6 +213,7 @@ func caughtUp(t *testing.T, hub, host *site) time.Duration {
 
 // A host is killed again and again.
 func TestHostOfAHubKilled(t *testing.T) {
+	t.Parallel()
 	hub := &site{Bus: hubConfig(t)}
 	hub.start(t)
 	host := siteOf(t, "east", hub, hub.Bus.Leafs, fourCameras...)
@@ -231,6 +233,7 @@ func TestHostOfAHubKilled(t *testing.T) {
 
 // The network between them is cut, and stops without a word.
 func TestHubCutOff(t *testing.T) {
+	t.Parallel()
 	hub := &site{Bus: hubConfig(t)}
 	hub.start(t)
 	wire := newWire(t, hub.Bus.Leafs)
@@ -277,6 +280,7 @@ func copyStore(t *testing.T, from string) (restore func()) {
 
 // The hub loses the end of what it had, as by a power cut; then all of it.
 func TestHubLosesItsEnd(t *testing.T) {
+	t.Parallel()
 	hub := &site{Bus: hubConfig(t)}
 	hub.start(t)
 	host := siteOf(t, "east", hub, hub.Bus.Leafs, fourCameras...)
@@ -307,6 +311,7 @@ func TestHubLosesItsEnd(t *testing.T) {
 // A host loses the end of its stream, and what it stores then has numbers that
 // the hub has seen before.
 func TestHostLosesItsEnd(t *testing.T) {
+	t.Parallel()
 	hub := &site{Bus: hubConfig(t)}
 	hub.start(t)
 	host := siteOf(t, "east", hub, hub.Bus.Leafs, fourCameras...)
