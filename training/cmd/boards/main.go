@@ -5,7 +5,7 @@
 // without such a file is all board.
 //
 //	go run ./training/cmd/boards -out boards -n 1000
-//	go run ./training/cmd/boards -out line -n 500 -line
+//	go run ./training/cmd/boards -out line -n 500 -line -plain 0.5
 //	go run ./training/cmd/boards -out injected -inject 'real/*_temp.jpg' -n 1000
 package main
 
@@ -46,6 +46,7 @@ type options struct {
 	seed      uint64
 	defects   int
 	templates float64
+	plain     float64
 	line      bool
 	inject    string
 }
@@ -59,13 +60,14 @@ func run(args []string, stderr io.Writer) error {
 	fs.Uint64Var(&o.seed, "seed", 1, "the same seed gives the same pictures")
 	fs.IntVar(&o.defects, "defects", 12, "most defects on a board; each board has 2 to that many")
 	fs.Float64Var(&o.templates, "templates", 0.25, "share of boards whose template is written, too")
+	fs.Float64Var(&o.plain, "plain", 0, "share of boards whose design rules let one picture tell a defect from the design")
 	fs.BoolVar(&o.line, "line", false, "frames of a moving line instead of whole boards")
 	fs.StringVar(&o.inject, "inject", "", "glob of defect-free pictures to inject defects into instead of drawn boards; commas separate several")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if o.out == "" || o.n < 1 || o.defects < 2 {
-		return errors.New("-out is required, -n must be at least 1 and -defects at least 2")
+	if o.out == "" || o.n < 1 || o.defects < 2 || !(o.plain >= 0 && o.plain <= 1) {
+		return errors.New("-out is required, -n must be at least 1, -defects at least 2 and -plain 0 to 1")
 	}
 	for _, dir := range []string{"images", "labels"} {
 		if err := os.MkdirAll(filepath.Join(o.out, dir), 0o755); err != nil {
@@ -102,7 +104,7 @@ func (o *options) writeBoards() error {
 		if len(pictures) > 0 {
 			b, err = injected(pictures[i%len(pictures)], n, seed)
 		} else {
-			b, err = board.New(board.Config{Seed: seed, Defects: n})
+			b, err = board.New(board.Config{Seed: seed, Defects: n, Plain: o.plain > 0 && r.Float64() < o.plain})
 		}
 		if err != nil {
 			return err
@@ -172,10 +174,11 @@ func (o *options) writeLine() error {
 		cfg := board.DefaultLine()
 		cfg.Seed = r.Uint64()
 		cfg.Light, cfg.Noise = 0.6+0.6*r.Float64(), 8*r.Float64()
-		cfg.DefectRate, cfg.MaxDefects, cfg.Empty, cfg.Plain = 0.85, 8, 0.15, false
+		cfg.DefectRate, cfg.MaxDefects, cfg.Empty = 0.85, 8, 0.15
 		if r.IntN(2) == 0 {
 			cfg.BoardWidth, cfg.BoardHeight = 380+r.IntN(220), 380+r.IntN(220)
 		}
+		cfg.Plain = o.plain > 0 && r.Float64() < o.plain
 		l, err := board.NewLine(cfg)
 		if err != nil {
 			return err
