@@ -52,8 +52,12 @@ func TestLongRunIsCutOff(t *testing.T) {
 	engines(t, func(t *testing.T, e engine.Engine) {
 		long, body := convNet(1, 60, 128), make([]byte, 3*128*128)
 		free := newRig(t, e, long, nil)
-		free.wait(free.send(body, time.Time{}))
-		limit := (free.seen.time / 8).Round(time.Microsecond)
+		took := time.Hour
+		for range 3 { // another program may delay one
+			free.wait(free.send(body, time.Time{}))
+			took = min(took, free.seen.time)
+		}
+		limit := (took / 8).Round(time.Microsecond)
 		r := newRig(t, e, long, func(cfg *infer.WorkerConfig, _ *infer.WorkerDeps) {
 			cfg.Timeout, cfg.Care.Failures = limit, 100
 		})

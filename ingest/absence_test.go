@@ -174,7 +174,7 @@ func TestSlowKeyFrames(t *testing.T) {
 			t.Fatal("the camera does not send")
 		}
 	}
-	c := newCamera(t, ingest.Config{Source: source(t, cam.URL())})
+	c := newCamera(t, ingest.Config{Source: source(t, cam.URL()), Silence: 20 * time.Second})
 	began := time.Now()
 	c.start()
 	c.await("pictures", func() bool { return len(c.frames) > 5 })

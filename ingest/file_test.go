@@ -248,12 +248,12 @@ func TestVideoFilePaced(t *testing.T) {
 
 func TestSlowConsumerSlowsTheFile(t *testing.T) {
 	t.Parallel()
-	c := newCamera(t, ingest.Config{Delivery: ingest.Every, Slots: 4, Silence: 1200 * time.Millisecond,
+	c := newCamera(t, ingest.Config{Delivery: ingest.Every, Slots: 4, Silence: 3 * time.Second,
 		Source: source(t, testkit.Data(t, "videos/gocv_small.mp4"))})
 	c.keep = true
 	c.start()
 	c.await("4 frames", func() bool { return len(c.frames) == 4 })
-	time.Sleep(2 * time.Second) // longer than Silence: waiting for us is not being silent
+	time.Sleep(3500 * time.Millisecond) // longer than Silence: waiting for us is not being silent
 	c.mu.Lock()
 	if n := len(c.frames); n != 4 {
 		t.Errorf("%d frames announced with 4 slots and none released", n)

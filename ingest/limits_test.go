@@ -125,7 +125,7 @@ func TestTroubledChildren(t *testing.T) {
 		v.more(1)
 		return v
 	}
-	beside := start(t, ingest.Config{ID: "beside"}, nil)
+	beside := start(t, ingest.Config{ID: "beside", Slots: 62, Silence: 20 * time.Second}, nil)
 	t.Run("beside", func(t *testing.T) {
 		for kind, judge := range map[string]func(*viewer){
 			leaking:  judgeLeak,
@@ -157,7 +157,7 @@ func TestTroubledChildren(t *testing.T) {
 		}
 	}
 	t.Logf("the camera beside: %d pictures, none lost, %v at most from one to the next (two intervals: %v)", len(beside.sights), worst, 2*time.Second/testFPS)
-	if worst > 2*time.Second {
+	if worst > 2*time.Second+busy {
 		t.Errorf("the camera beside had a gap of %v", worst)
 	}
 }

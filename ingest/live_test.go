@@ -101,7 +101,7 @@ func TestRTSPFrames(t *testing.T) {
 			t.Run(transport+" "+string(delivery), func(t *testing.T) {
 				t.Parallel()
 				cam := rtsp(t, testcam.Options{HoldUntilPlay: true})
-				c := newCamera(t, ingest.Config{Source: source(t, cam.URL()), Transport: transport, Delivery: delivery})
+				c := newCamera(t, ingest.Config{Source: source(t, cam.URL()), Transport: transport, Delivery: delivery, Slots: 62})
 				n := watchNumbers(c)
 				c.start()
 				c.await("50 frames", func() bool { return len(c.frames) >= 50 })

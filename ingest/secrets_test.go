@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,7 +87,9 @@ func TestRTSPSecrets(t *testing.T) {
 			noSecret(t, file, string(b), secrets(right)...)
 		}
 		_ = syscall.Kill(pid, syscall.SIGABRT)
-		c.await("a crash", func() bool { return c.lastPhase() == ingest.Offline })
+		c.await("a crash", func() bool {
+			return slices.ContainsFunc(c.states, func(s ingest.State) bool { return s.Phase == ingest.Offline })
+		})
 		cam.Kill()
 		c.await("the camera's death", func() bool { return strings.Contains(c.states[len(c.states)-1].Reason, "refused") })
 		_ = c.stop()

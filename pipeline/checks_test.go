@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -31,6 +32,10 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreTopFunction(sourcing+"tryDeleteSourcingConsumer.func1"), goleak.IgnoreTopFunction(sourcing+"trySetupSourceConsumer.func3"))
 }
 
+// patience is how long a camera of these tests may be silent, which is for busy
+// machines: a camera given up too early begins anew, and the tests count frames.
+const patience = 30 * time.Second
+
 // camera looks at a source with some models.
 func camera(t *testing.T, id, source string, delivery preprocess.Delivery, models ...pipeline.Model) pipeline.Camera {
 	t.Helper()
@@ -39,7 +44,7 @@ func camera(t *testing.T, id, source string, delivery preprocess.Delivery, model
 		t.Fatal(err)
 	}
 	c := pipeline.Camera{
-		Ingest: ingest.Config{ID: id, Source: src, Delivery: ingest.Delivery(delivery)},
+		Ingest: ingest.Config{ID: id, Source: src, Delivery: ingest.Delivery(delivery), Silence: patience},
 		Owner:  preprocess.CameraConfig{ID: id, Delivery: delivery},
 	}
 	for _, m := range models {

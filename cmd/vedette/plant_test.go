@@ -44,11 +44,10 @@ func (l *lines) String() string {
 // await waits for something that is looked for again and again.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range int(patience / (20 * time.Millisecond)) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatalf("timed out waiting for %s", what)
 }

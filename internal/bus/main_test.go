@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -57,16 +58,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
 }
 
-// serve runs a NATS server on the port that the store names, or any, until the
-// process is killed or its input ends.
+// serve runs a NATS server on the port that the store names until the process is
+// killed or its input ends.
 func serve(store string) error {
+	text, err := os.ReadFile(filepath.Join(store, "port"))
+	if err != nil {
+		return err
+	}
 	var port int
-	if text, err := os.ReadFile(filepath.Join(store, "port")); err == nil {
-		if _, err := fmt.Sscan(string(text), &port); err != nil {
-			return err
-		}
-	} else {
-		port = server.RANDOM_PORT
+	if _, err := fmt.Sscan(string(text), &port); err != nil {
+		return err
 	}
 	s, err := server.NewServer(&server.Options{
 		ServerName: "external", Host: "127.0.0.1", Port: port, JetStream: true, JetStreamMaxStore: 1 << 40, StoreDir: store, NoSigs: true, NoLog: true,
@@ -90,13 +91,20 @@ type process struct {
 	url string
 }
 
-// spawn starts a server process on store; on the port it had before, if any.
+// spawn starts a server process on store; on the port it had before, if any, which
+// no other program is given meanwhile.
 func spawn(tb testing.TB, store string) *process {
 	tb.Helper()
+	file := filepath.Join(store, "port")
+	if _, err := os.Stat(file); err != nil {
+		if err := errors.Join(os.MkdirAll(store, 0o700), os.WriteFile(file, fmt.Append(nil, freePorts(tb, 1)[0]), 0o600)); err != nil {
+			tb.Fatal(err)
+		}
+	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), serverEnv+"="+store)
 	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil { // its end is the child's end
+	if _, err := cmd.StdinPipe(); err != nil {
 		tb.Fatal(err)
 	}
 	out, err := cmd.StdoutPipe()
@@ -107,16 +115,10 @@ func spawn(tb testing.TB, store string) *process {
 		tb.Fatal(err)
 	}
 	p := &process{cmd: cmd}
+	tb.Cleanup(p.kill) // and what keeps the pipe, whose end is the child's
 	if _, err := fmt.Fscanln(out, &p.url); err != nil {
 		p.kill()
 		tb.Fatalf("the server process does not start: %v", err)
-	}
-	var port int
-	if _, err := fmt.Sscanf(p.url, "nats://127.0.0.1:%d", &port); err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(store, "port"), fmt.Append(nil, port), 0o600); err != nil {
-		tb.Fatal(err)
 	}
 	return p
 }

@@ -75,7 +75,7 @@ func TestServerKilled(t *testing.T) {
 	})
 	for k := range kills {
 		mark := written.Load()
-		eventually(t, "some progress", func() bool {
+		patient(t, "some progress", func() bool {
 			return written.Load() >= mark+100 || written.Load() == total
 		})
 		if written.Load() == total {
@@ -84,9 +84,9 @@ func TestServerKilled(t *testing.T) {
 		srv.kill()
 		srv = spawn(t, store)
 	}
-	eventually(t, "everything written and taken", func() bool { return written.Load() == total && len(frames.list()) == total })
+	patient(t, "everything written and taken", func() bool { return written.Load() == total && len(frames.list()) == total })
 	before := asked.Load()
-	eventually(t, "requests go on", func() bool { return asked.Load() > before })
+	patient(t, "requests go on", func() bool { return asked.Load() > before })
 	enough()
 	wg.Wait()
 	if err := stop(); err != nil {

@@ -75,9 +75,11 @@ func stream(tb testing.TB, b *bus.Bus) jetstream.Stream {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	var s jetstream.Stream
 	eventually(tb, "the stream answers", func() bool { // JetStream may be restarting
-		s, err = js.Stream(context.Background(), b.Subjects().Stream("detections"))
+		s, err = js.Stream(ctx, b.Subjects().Stream("detections"))
 		return !errors.Is(err, nats.ErrNoResponders)
 	})
 	if err != nil {
@@ -89,13 +91,15 @@ func stream(tb testing.TB, b *bus.Bus) jetstream.Stream {
 // stored lists the seqs that the stream holds of a camera, in its order.
 func stored(tb testing.TB, b *bus.Bus, camera string) (seqs []uint64) {
 	tb.Helper()
-	c, err := stream(tb, b).OrderedConsumer(context.Background(), jetstream.OrderedConsumerConfig{
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := stream(tb, b).OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{b.Subjects().Detection(camera, "yolox-nano")},
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	info, err := c.Info(context.Background())
+	info, err := c.Info(ctx)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -105,7 +109,7 @@ func stored(tb testing.TB, b *bus.Bus, camera string) (seqs []uint64) {
 	}
 	defer messages.Stop()
 	for range info.NumPending {
-		m, err := messages.Next(jetstream.NextMaxWait(5 * time.Second))
+		m, err := messages.Next(jetstream.NextMaxWait(time.Minute))
 		if err != nil {
 			tb.Fatal(err)
 		}

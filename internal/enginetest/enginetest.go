@@ -245,11 +245,14 @@ func runCancel(t *testing.T, e engine.Engine) {
 		for i := range r.Input().F32 {
 			r.Input().F32[i] = float32(i%255) / 255
 		}
-		began := time.Now()
-		if outs, err = r.Run(t.Context()); err != nil {
-			t.Fatal(err)
+		full = time.Hour
+		for range 3 { // another program may delay one
+			began := time.Now()
+			if outs, err = r.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			full = min(full, time.Since(began))
 		}
-		full = time.Since(began)
 	}
 	want := slices.Clone(outs[0].F32)
 	stopped := 0

@@ -37,7 +37,7 @@ func eight(busKeys string) string {
 		if i >= lossless {
 			delivery = "latest"
 		}
-		text += fmt.Sprintf("  - {id: %s, source: \"synthetic://bars?width=320&height=180&fps=%d\", delivery: %s}\n", camera(i), awayFPS, delivery)
+		text += fmt.Sprintf("  - {id: %s, source: \"synthetic://bars?width=320&height=180&fps=%d\", delivery: %s, timeouts: {silence: 30s}}\n", camera(i), awayFPS, delivery)
 	}
 	return "site: test\nbus: {" + busKeys + "}\n" + text
 }

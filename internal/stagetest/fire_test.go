@@ -32,11 +32,18 @@ func (p *plant) under(f fire, cfg string, done func() int, frames int) (fight fu
 	ended, killed := make(chan struct{}), make(chan int)
 	workers := []*process{p.start("infer", cfg), p.start("infer", cfg)}
 	go func() {
-		n := 0
+		n, was := 0, 0
 		defer func() { killed <- n }()
 		for {
 			select {
 			case <-time.After(f.kill):
+				// A busy machine may take longer than that to start one, and if
+				// they were killed then none would ever work.
+				now := done()
+				if now == was {
+					continue
+				}
+				was = now
 				workers[n%2].kill()
 				workers[n%2] = p.start("infer", cfg)
 				n++

@@ -236,11 +236,14 @@ func (pr *process) stop() {
 // await waits for something.
 func (p *plant) await(what string, ok func() bool) {
 	p.t.Helper()
-	for range 60 * 50 {
+	patience := time.Minute
+	if soak {
+		patience *= 5
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	p.t.Fatalf("timed out waiting for %s; %d detections", what, p.live())
 }

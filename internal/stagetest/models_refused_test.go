@@ -84,8 +84,8 @@ func refuseModels(t *testing.T, ask asking) {
 	sums := []string{writeReader(t, p.dir, 128)}
 	own := fmt.Sprintf("{name: own, file: %q, engine: gorgonia, workers: 1}", filepath.Join(p.dir, "reader.onnx"))
 	const other = "{name: barcode-reader, engine: gorgonia, workers: 1}"
-	const line = "{id: line, source: 'synthetic://bars?width=320&height=180&fps=20', delivery: every, detect: [{model: own}]}"
-	const keep = "{id: keep, source: 'synthetic://bars?width=320&height=180&fps=10', delivery: every, detect: [{model: barcode-reader}]}"
+	const line = "{id: line, source: 'synthetic://bars?width=320&height=180&fps=20', delivery: every, timeouts: {silence: 30s}, detect: [{model: own}]}"
+	const keep = "{id: keep, source: 'synthetic://bars?width=320&height=180&fps=10', delivery: every, timeouts: {silence: 30s}, detect: [{model: barcode-reader}]}"
 	text := func(models, cameras []string) {
 		p.config("plant.yaml", "http: {listen: ''}\nmodels:\n  - "+strings.Join(models, "\n  - ")+"\ncameras:\n  - "+strings.Join(cameras, "\n  - ")+"\n")
 	}

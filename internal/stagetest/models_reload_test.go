@@ -50,8 +50,8 @@ func TestModelsReload(t *testing.T) {
   - {name: reader, file: %q, engine: gorgonia, workers: 1}
   - {name: barcode-reader, engine: gorgonia, workers: 1}
 %scameras:
-  - {id: cam, source: "synthetic://bars?width=320&height=180&fps=20", delivery: every, detect: [{model: reader}]}
-  - {id: other, source: "synthetic://bars?width=320&height=180&fps=10", delivery: every, detect: [{model: barcode-reader}]}
+  - {id: cam, source: "synthetic://bars?width=320&height=180&fps=20", delivery: every, timeouts: {silence: 30s}, detect: [{model: reader}]}
+  - {id: other, source: "synthetic://bars?width=320&height=180&fps=10", delivery: every, timeouts: {silence: 30s}, detect: [{model: barcode-reader}]}
 `, filepath.Join(dir, "reader.yaml"), more)
 	}
 	cfg := p.config("plant.yaml", text(""))

@@ -58,6 +58,7 @@ func TestSecondOwner(t *testing.T) {
 	p.start("preprocess", cfg) // at once: its own ghost does not count
 	p.await("results of the next owner", func() bool { return p.live() > n+30 })
 	capture.stop()
+	p.settled("preprocess", p.url(), "")
 	p.checkWhole("cam", len(p.stored("cam")))
 	if strings.Contains(capture.log.String(), "level=ERROR") || strings.Contains(owner.log.String(), "level=ERROR") {
 		t.Error("the first was disturbed")

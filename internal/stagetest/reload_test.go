@@ -18,7 +18,7 @@ func TestReload(t *testing.T) {
 	text := func(cameras ...string) string {
 		s := "models: [{name: barcode-reader, workers: 1}]\ncameras:\n"
 		for _, c := range cameras {
-			s += fmt.Sprintf("  - {id: %s, source: \"synthetic://bars?width=160&height=90&fps=%s\", delivery: every}\n", strings.Fields(c)[0], strings.Fields(c)[1])
+			s += fmt.Sprintf("  - {id: %s, source: \"synthetic://bars?width=160&height=90&fps=%s\", delivery: every, timeouts: {silence: 30s}}\n", strings.Fields(c)[0], strings.Fields(c)[1])
 		}
 		return s
 	}

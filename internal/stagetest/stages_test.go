@@ -17,10 +17,12 @@ import (
 
 // one is a lossless camera and the network that reads its pictures' numbers,
 // on the engine that is slow enough to be killed at work.
+// The camera may be silent for long, since a busy machine is: given up too early,
+// it would begin a new epoch.
 func one(source string) string {
 	return fmt.Sprintf(`
 models: [{name: barcode-reader, engine: gorgonia, workers: 1}]
-cameras: [{id: cam, source: %q, delivery: every}]
+cameras: [{id: cam, source: %q, delivery: every, timeouts: {silence: 30s}}]
 `, source)
 }
 
@@ -65,7 +67,7 @@ func TestPlantStatus(t *testing.T) {
 	}
 	cfg := p.config("plant.yaml", `
 models: [{name: barcode-reader, engine: gorgonia, workers: 1}]
-cameras: [{id: cam, source: "synthetic://bars?width=160&height=90&fps=20"}]
+cameras: [{id: cam, source: "synthetic://bars?width=160&height=90&fps=20", timeouts: {silence: 30s}}]
 `)
 	stages := []*process{p.start("ingest", cfg), p.start("preprocess", cfg), p.start("infer", cfg)}
 	p.await("results", func() bool { return p.live() >= 10 })

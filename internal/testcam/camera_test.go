@@ -112,8 +112,13 @@ func packetTimes(t *testing.T, url string, count int) []float64 {
 func TestJumpPTS(t *testing.T) {
 	t.Parallel()
 	cam := camtest.RTSP(t, testcam.Options{Video: video(t)})
-	timer := time.AfterFunc(1500*time.Millisecond, func() { cam.JumpPTS(10 * time.Second) })
-	defer timer.Stop()
+	go func() { // while it is being read
+		for cam.Stats().Readers == 0 && t.Context().Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		cam.JumpPTS(10 * time.Second)
+	}()
 	stamps := packetTimes(t, cam.URL(), 80)
 	jumps := 0
 	for i := 1; i < len(stamps); i++ {

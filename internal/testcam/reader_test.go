@@ -142,14 +142,14 @@ func (r *reader) end(t *testing.T) []frame {
 // come, and that the reader goes on waiting.
 func (r *reader) silent(t *testing.T, d time.Duration) {
 	t.Helper()
-	settle := time.After(400 * time.Millisecond)
-	for settled := false; !settled; {
+	end := time.Now().Add(10 * time.Second)
+	for settled := false; !settled && time.Now().Before(end); {
 		select {
 		case _, ok := <-r.frames:
 			if !ok {
 				t.Fatalf("ffmpeg ended: %v: %s", r.err, r.stderr.String())
 			}
-		case <-settle:
+		case <-time.After(500 * time.Millisecond):
 			settled = true
 		}
 	}
