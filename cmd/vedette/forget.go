@@ -38,8 +38,12 @@ Should the host come back all the same, it takes its cameras again if nobody els
 	return cmd
 }
 
+// presence is how long a host gets to show that it is there: a busy one must not
+// be taken for one that is gone.
+const presence = 3 * statusWait
+
 func forget(ctx context.Context, cmd *cobra.Command, b *bus.Bus, host string) error {
-	stats, err := b.ServiceStats(ctx, statusWait)
+	stats, err := b.ServiceStats(ctx, presence)
 	if err != nil {
 		return err
 	}
