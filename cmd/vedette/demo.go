@@ -39,8 +39,8 @@ func newDemo(g *globals) *cobra.Command {
 		Long: `Runs the whole pipeline on this machine with nothing else at hand: boards pass under a
 generated camera, the shipped model looks for defects, and the detections are published on
 NATS. Since the line is generated the truth is known: every board is judged when it has left,
-by what was found in at least half of the frames that showed the place, and the demo counts
-what was found, missed and false. Boxes are in pixels of the board.`,
+by the mean score of each place over the frames that showed it, and the demo counts what was
+found, missed and false. Boxes are in pixels of the board.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("engine", f.engine, "auto", "onnxruntime", "gorgonia"); err != nil {
@@ -94,7 +94,7 @@ func runDemo(ctx context.Context, w io.Writer, g *globals, f demoFlags) error {
 			},
 		}},
 	}
-	d := &demo{w: w, line: line, inspection: board.NewInspection(line)}
+	d := &demo{w: w, line: line, inspection: board.NewInspection(line, pcbdefects.LineScore)}
 	deps := pipeline.Deps{Log: g.log, Version: version}
 	if f.save != "" {
 		a, err := newAnnotator(f.save, func(err error) { g.log.Error("picture not saved", "error", err) })

@@ -11,10 +11,15 @@ const (
 	border   = 12 // a defect's centre keeps away from the picture's edge
 	margin   = 8  // of a box round the changed pixels, and up to 3 more
 	minPixel = 14 // changed pixels that make a defect
-	minPlain = 50 // that make one of a plain board
 	minPart  = 8  // pixels that count as a part when parts are counted
-	plainBit = 80 // pixels of the least part that a defect leaves on a plain board
 	tries    = 400
+
+	// Of plain boards, so that one picture tells what it is.
+	minPlain = 50              // changed pixels that make a defect
+	plainBit = smallest        // pixels of the least part that a defect leaves
+	plainFar = 6               // between a pin-hole or a blot of copper and any edge: nearer it is a bite
+	plainCut = plainGap/2 - 2  // half the width of a cut, at most: wider it is a gap
+	plainTie = plainTrack - .5 // half the width of a short, at most: wider it is a track
 )
 
 // injector puts defects into a canvas. A candidate is drawn, kept if the number
@@ -130,6 +135,12 @@ func (in *injector) across(s *stroke, p point, fg uint8) bool {
 	radius := between(in.r, 1.5, 6.5)
 	if chance(in.r, 0.1) {
 		radius = between(in.r, 6.5, 14)
+	}
+	if in.plain {
+		radius = min(radius, plainCut)
+		if fg == 0 {
+			radius = min(radius, plainTie)
+		}
 	}
 	s.draw(a, b, radius, fg)
 	if chance(in.r, 0.15) { // a bundle of thin lines
@@ -278,16 +289,21 @@ func (in *injector) inside(s *stroke, p point, fg uint8) bool {
 		return true
 	}
 	d := direction(between(in.r, 0, 2*math.Pi))
+	far := r + 3
+	if in.plain {
+		far = r + plainFar
+	}
+	tip := p.add(d.mul(length))
 	for k := range 8 { // room on all sides
 		e := direction(float64(k) * math.Pi / 4)
-		if in.reach(p, e, fg, r+3) < r+3 {
+		if in.reach(p, e, fg, far) < far || in.plain && in.reach(tip, e, fg, far) < far {
 			return false
 		}
 	}
-	if in.reach(p, d, fg, length+r+3) < length+r+3 {
+	if in.reach(p, d, fg, length+far) < length+far {
 		return false
 	}
-	s.draw(p, p.add(d.mul(length)), r, fg)
+	s.draw(p, tip, r, fg)
 	return true
 }
 
@@ -308,7 +324,8 @@ func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
 	}
 	window := changed.Inset(-margin).Intersect(whole)
 	copper0, bare0 := in.parts(window, 1, minPart), in.parts(window, 0, minPart)
-	crumbs := in.crumbs(window)
+	around := changed.Inset(-30).Intersect(whole) // as wide as a part that may be left is long
+	crumbs := in.crumbs(around)
 	n := 0
 	for _, i := range s.px { // a pixel may be there twice
 		if in.mark[i] == 0 {
@@ -322,7 +339,7 @@ func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
 	if in.plain {
 		least = minPlain
 	}
-	ok := n >= least && fits(class, copper, bare) && in.crumbs(window) <= crumbs+class.crumbs()
+	ok := n >= least && fits(class, copper, bare) && in.crumbs(around) <= crumbs+class.crumbs()
 	for _, i := range s.px {
 		if in.mark[i] == 1 && !ok {
 			in.c.px[i] ^= 1

@@ -13,45 +13,72 @@ import (
 // DeepPCB's authors (arXiv:1902.06197).
 const HitIoU = 0.33
 
-const (
-	// edge is how far from the frame's edge a place must be to count as seen: what
-	// is cut by it is recognised badly.
-	edge = 8
-	// quorum is the share of its sights in which an object must have been found.
-	quorum = 0.5
-)
+// edge is how far from the frame's edge a place must be to count as seen: what
+// is cut by it is recognised badly.
+const edge = 8
 
-// Inspection judges the boards of a line by all the frames that show them: an
-// object counts when it was found in at least half of the frames that had its
-// place in view. One look alone is noise, of the sensor and of how the pixels
-// fall. Not safe for concurrent use.
+// Inspection judges the boards of a line by all the frames that show them: what
+// counts is the mean of a place's scores over the frames that had it in view, 0
+// where nothing was found. One look alone is noise, of the sensor and of how the
+// pixels fall. Not safe for concurrent use.
 type Inspection struct {
 	line   *Line
+	min    float64
 	boards map[uint64]*record
 }
 
 // record is what was seen of one board, in its own pixels.
 type record struct {
+	width   float64           // of the board
 	sights  []image.Rectangle // what each frame showed
 	marks   []mark
 	defects map[int]Defect
 	total   int
 }
 
-// mark is an object found in several frames.
+// mark is a place on a board at which something was found in some frames.
 type mark struct {
-	class string
-	sum   vedette.Box // of the boxes
-	score float64     // their sum
-	n     int
+	sum     vedette.Box // of the boxes, each times its score
+	score   float64     // sum of the best score of each frame
+	classes map[string]float64
+	// last is the frame that was the last to add to it, with which score.
+	last  uint64
+	added float64
 }
 
 func (m *mark) box() vedette.Box {
 	b := m.sum
 	for i := range b {
-		b[i] /= float64(m.n)
+		b[i] /= m.score
 	}
 	return b
+}
+
+// add counts an object of a frame; of several of one frame the best counts.
+func (m *mark) add(frame uint64, class string, score float64, box vedette.Box) {
+	m.classes[class] += score
+	was := 0.0
+	if m.last == frame {
+		was = m.added
+	}
+	if score <= was {
+		return
+	}
+	m.last, m.added = frame, score
+	m.score += score - was
+	for k, v := range box {
+		m.sum[k] += v * (score - was)
+	}
+}
+
+// class is what it was taken for most.
+func (m *mark) class() (class string) {
+	for c, v := range m.classes {
+		if best := m.classes[class]; v > best || v == best && c < class {
+			class = c
+		}
+	}
+	return class
 }
 
 // Verdict compares what was found on a board with what was injected. Boxes are
@@ -67,9 +94,10 @@ type Verdict struct {
 	False    int // objects that are no defect
 }
 
-// NewInspection prepares the inspection of a line.
-func NewInspection(l *Line) *Inspection {
-	return &Inspection{line: l, boards: map[uint64]*record{}}
+// NewInspection prepares the inspection of a line, at which an object counts from
+// the mean score min on.
+func NewInspection(l *Line, min float64) *Inspection {
+	return &Inspection{line: l, min: min, boards: map[uint64]*record{}}
 }
 
 // Frame adds the objects found in frame i, and returns the verdicts on boards
@@ -82,15 +110,15 @@ func (in *Inspection) Frame(i uint64, objects []vedette.Object) ([]Verdict, erro
 	for _, s := range seen {
 		r := in.boards[s.Board]
 		if r == nil {
-			r = &record{defects: map[int]Defect{}, total: s.Total}
+			r = &record{width: float64(in.line.cfg.BoardWidth), defects: map[int]Defect{}, total: s.Total}
 			in.boards[s.Board] = r
 		}
-		r.add(in.line.cfg, s, objects)
+		r.add(in.line.cfg, i, s, objects)
 	}
 	var out []Verdict
 	for b, r := range in.boards {
 		if b < in.line.Passed(i) {
-			out = append(out, r.verdict(b))
+			out = append(out, r.verdict(b, in.min))
 			delete(in.boards, b)
 		}
 	}
@@ -98,7 +126,7 @@ func (in *Inspection) Frame(i uint64, objects []vedette.Object) ([]Verdict, erro
 	return out, nil
 }
 
-func (r *record) add(cfg LineConfig, s Seen, objects []vedette.Object) {
+func (r *record) add(cfg LineConfig, frame uint64, s Seen, objects []vedette.Object) {
 	inner := image.Rect(0, 0, cfg.Width, cfg.Height).Inset(edge)
 	r.sights = append(r.sights, s.Area.Intersect(inner).Sub(s.Origin))
 	for _, d := range s.Defects {
@@ -112,47 +140,42 @@ func (r *record) add(cfg LineConfig, s Seen, objects []vedette.Object) {
 		if o.Box[0] < edge || o.Box[2] > float64(cfg.Width-edge) || !middle.In(s.Area) {
 			continue
 		}
-		r.mark(o.Label, o.Score, vedette.Box{o.Box[0] - x, o.Box[1] - y, o.Box[2] - x, o.Box[3] - y})
+		r.mark(frame, o.Label, o.Score, vedette.Box{o.Box[0] - x, o.Box[1] - y, o.Box[2] - x, o.Box[3] - y})
 	}
 }
 
-// mark adds an object to the ones found before at its place.
-func (r *record) mark(class string, score float64, box vedette.Box) {
+// mark adds an object to what was found before at its place.
+func (r *record) mark(frame uint64, class string, score float64, box vedette.Box) {
 	best, at := HitIoU, -1
 	for i := range r.marks {
-		if m := &r.marks[i]; m.class == class {
-			if v := overlap(m.box(), box); v > best {
-				best, at = v, i
-			}
+		if v := overlap(r.marks[i].box(), box); v > best {
+			best, at = v, i
 		}
 	}
 	if at < 0 {
-		r.marks, at = append(r.marks, mark{class: class}), len(r.marks)
+		r.marks, at = append(r.marks, mark{classes: map[string]float64{}, last: ^uint64(0)}), len(r.marks)
 	}
-	m := &r.marks[at]
-	m.n++
-	m.score += score
-	for k, v := range box {
-		m.sum[k] += v
-	}
+	r.marks[at].add(frame, class, score, box)
 }
 
 // chances is how many frames had a place wholly in view.
 func (r *record) chances(b vedette.Box) (n int) {
+	left, right := max(b[0], 0), min(b[2], r.width) // the box may reach into the rim
 	for _, s := range r.sights {
-		if b[0] >= float64(s.Min.X) && b[2] <= float64(s.Max.X) {
+		if left >= float64(s.Min.X) && right <= float64(s.Max.X) {
 			n++
 		}
 	}
 	return n
 }
 
-func (r *record) verdict(board uint64) Verdict {
+func (r *record) verdict(board uint64, least float64) Verdict {
 	v := Verdict{Board: board, Frames: len(r.sights), Injected: r.total}
 	for i := range r.marks {
 		m := &r.marks[i]
-		if b := m.box(); float64(m.n) >= quorum*float64(r.chances(b)) {
-			v.Objects = append(v.Objects, vedette.Object{Label: m.class, Score: m.score / float64(m.n), Box: b})
+		b := m.box()
+		if n := r.chances(b); n > 0 && m.score >= least*float64(n) {
+			v.Objects = append(v.Objects, vedette.Object{Label: m.class(), Score: min(1, m.score/float64(n)), Box: b})
 		}
 	}
 	slices.SortStableFunc(v.Objects, func(a, b vedette.Object) int { return cmp.Compare(b.Score, a.Score) })

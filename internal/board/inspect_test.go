@@ -10,9 +10,9 @@ import (
 
 // inspect has the first n boards of a line looked at by a detector that is given
 // the truth of each frame.
-func inspect(t *testing.T, l *board.Line, n uint64, every int, look func(frame uint64, s board.Seen) []vedette.Object) []board.Verdict {
+func inspect(t *testing.T, l *board.Line, least float64, n uint64, every int, look func(frame uint64, s board.Seen) []vedette.Object) []board.Verdict {
 	t.Helper()
-	in := board.NewInspection(l)
+	in := board.NewInspection(l, least)
 	var out []board.Verdict
 	for i := uint64(0); uint64(len(out)) < n && i < 10000; i += uint64(every) {
 		seen, err := l.Truth(i)
@@ -52,9 +52,12 @@ func totals(vs []board.Verdict) (injected, found, missed, false int) {
 }
 
 // Who sees all in each frame, or in most of them, finds all; what is seen now
-// and then is nothing.
+// and then, or faintly, is nothing.
 func TestInspection(t *testing.T) {
-	const boards = 6
+	const (
+		boards = 6
+		least  = 0.4
+	)
 	l := newLine(t, func(c *board.LineConfig) { c.Seed, c.DefectRate, c.Speed = 5, 0.7, 1 })
 	r := rand.New(rand.NewPCG(1, 2))
 	stray := vedette.Object{Label: "spur", Score: 0.9}
@@ -79,6 +82,30 @@ func TestInspection(t *testing.T) {
 			}
 			return exactly(s)
 		}, func(injected, found, missed, false int) bool { return found == 0 && missed == injected && false == 0 }},
+		"faintly": {1, func(_ uint64, s board.Seen) []vedette.Object {
+			out := exactly(s)
+			for i := range out {
+				out[i].Score = least - 0.01
+			}
+			return out
+		}, func(injected, found, missed, false int) bool { return found == 0 && missed == injected && false == 0 }},
+		"sometimes another class": {1, func(i uint64, s board.Seen) []vedette.Object {
+			out := exactly(s)
+			for k := range out {
+				if i%3 == 0 {
+					out[k].Label = "something"
+				}
+			}
+			return out
+		}, func(injected, found, missed, false int) bool { return found == injected && missed+false == 0 }},
+		"two classes at one place": {1, func(_ uint64, s board.Seen) []vedette.Object {
+			out := exactly(s)
+			for _, o := range out {
+				o.Label, o.Score = "something", o.Score-0.2
+				out = append(out, o)
+			}
+			return out
+		}, func(injected, found, missed, false int) bool { return found == injected && missed+false == 0 }},
 		"strays": {1, func(_ uint64, s board.Seen) []vedette.Object {
 			o := stray
 			x, y := float64(s.Origin.X)+480*r.Float64(), float64(s.Origin.Y)+480*r.Float64()
@@ -90,7 +117,9 @@ func TestInspection(t *testing.T) {
 			x, y := float64(s.Origin.X)+5, float64(s.Origin.Y)+5
 			o.Box = vedette.Box{x, y, x + 9, y + 9}
 			return append(exactly(s), o)
-		}, func(injected, found, missed, false int) bool { return found == injected && missed == 0 && false == boards }},
+		}, func(injected, found, missed, false int) bool {
+			return found == injected && missed == 0 && false == boards
+		}},
 		"another class": {1, func(_ uint64, s board.Seen) []vedette.Object {
 			out := exactly(s)
 			for i := range out {
@@ -101,7 +130,7 @@ func TestInspection(t *testing.T) {
 			return found == 0 && missed == injected && false == injected
 		}},
 	} {
-		vs := inspect(t, l, boards, c.every, c.look)
+		vs := inspect(t, l, least, boards, c.every, c.look)
 		injected, found, missed, false := totals(vs)
 		if len(vs) != boards || injected == 0 || !c.want(injected, found, missed, false) {
 			t.Errorf("%s: %d boards, %d injected, %d found, %d missed, %d false", name, len(vs), injected, found, missed, false)

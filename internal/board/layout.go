@@ -23,13 +23,17 @@ type layout struct {
 	holes []shape
 }
 
+// smallest is how many pixels a part of a board has at least, a disc of radius 9.
+const smallest = 260
+
 // Design rules of plain boards, in pixels.
 const (
-	plainGap   = 16 // between nets: wider than a cut
-	plainEdge  = 12 // between nets and the board's edge
-	plainTrack = 5  // the radius of an ordinary track, at least
-	plainPad   = 14 // half a pad's side, at least
-	plainPlane = 12 // half the width of a plane's neck, at least
+	plainGap   = 16  // between nets: wider than a cut
+	plainEdge  = 12  // between nets and the board's edge
+	plainTrack = 5   // the radius of an ordinary track, at least
+	plainPad   = 14  // half a pad's side, at least
+	plainPlane = 12  // half the width of a plane's neck, at least
+	plainRoute = 120 // a straight part of a track, at least: shorter ones look like spurs and copper
 )
 
 // draw makes a defect-free board.
@@ -70,7 +74,13 @@ func draw(w, h int, r *rand.Rand, plain bool) *image.Gray {
 	if plain {
 		l.smooth(plainGap/2-1, plainPlane)
 	}
-	l.tidy()
+	if plain { // what one colour leaves may be too small of the other
+		l.tidy(1)
+		l.tidy(0)
+		l.tidy(1)
+	} else {
+		l.tidy(0, 1)
+	}
 	for _, s := range l.holes {
 		l.cut(s)
 	}
@@ -186,7 +196,11 @@ func (l *layout) polyline(path []point, move point, r float64, net uint16) (end 
 func (l *layout) route() {
 	r, net := max(2.5, l.track*between(l.r, 0.7, 1.3)), l.next()
 	from := l.anywhere()
-	end, ok := l.polyline(l.corners(from, intBetween(l.r, 1, 5), 40, 220), point{}, r, net)
+	least := 40.0
+	if l.plain {
+		least = plainRoute / l.scale
+	}
+	end, ok := l.polyline(l.corners(from, intBetween(l.r, 1, 5), least, 220), point{}, r, net)
 	if !ok {
 		return
 	}
@@ -196,7 +210,7 @@ func (l *layout) route() {
 			l.land(p, r+l.scale*between(l.r, 3, 14), net, chance(l.r, 0.5))
 		case k < 0.5:
 			l.place(pad{c: p, hw: r + between(l.r, 2, 16), hh: r + between(l.r, 2, 16)}, net)
-		case k < 0.6: // the track widens
+		case k < 0.6 && !l.plain: // the track widens, which beside a bend is a stub
 			l.place(capsule{p, lerp(p, end, 0.3), r * 1.5}, net)
 		}
 	}
@@ -233,7 +247,7 @@ func (l *layout) component() {
 	drilled := min(hw, hh) > 17 && chance(l.r, 0.35)
 	hole, least := max(6, l.scale*between(l.r, 4, 9)), 30.0
 	if l.plain { // no hole like a pin-hole, no stub of a track like a spur
-		hole, least = max(hole, 0.45*min(hw, hh)), 120
+		hole, least = max(hole, 0.45*min(hw, hh)), plainRoute
 	}
 	for range intBetween(l.r, 1, 6) {
 		s.c = at
@@ -282,10 +296,23 @@ func (l *layout) drill() {
 }
 
 // smooth fills what is narrower than 2·gap, and then removes what of the planes
-// is narrower than 2·plane: a closing and an opening by discs.
+// is narrower than 2·plane: a closing and an opening by discs. Where that leaves
+// planes whose rounded ends nearly touch, they are cut apart.
 func (l *layout) smooth(gap, plane float64) {
 	l.grow(gap, 1)
 	l.grow(gap, 0)
+	for range 4 {
+		l.thin(plane)
+		if !l.part(gap) {
+			return
+		}
+	}
+	l.thin(plane)
+}
+
+// thin removes what of the planes is narrower than 2·plane, also between
+// something and the board's edge.
+func (l *layout) thin(plane float64) {
 	wide := &layout{canvas: newCanvas(l.w, l.h)}
 	for i, v := range l.px {
 		if l.net[i] <= 1 {
@@ -293,12 +320,51 @@ func (l *layout) smooth(gap, plane float64) {
 		}
 	}
 	wide.grow(plane, 0)
+	for i := range wide.px { // beyond the edge there is no copper
+		x, y := float64(i%l.w), float64(i/l.w)
+		if min(x, y) < plane || x >= float64(l.w)-plane || y >= float64(l.h)-plane {
+			wide.px[i] = 0
+		}
+	}
 	wide.grow(plane, 1)
 	for i, v := range wide.px {
 		if l.net[i] <= 1 {
 			l.px[i] = v
 		}
 	}
+}
+
+// part widens slits between planes that are narrower than 2·gap; it reports
+// whether there was one.
+func (l *layout) part(gap float64) (any bool) {
+	const slit = 100 // pixels; what no disc of radius 7 reaches in a corner is less
+	open := &layout{canvas: newCanvas(l.w, l.h)}
+	copy(open.px, l.px)
+	open.grow(gap, 1)
+	open.grow(gap, 0)
+	rest := newCanvas(l.w, l.h)
+	for i, v := range open.px {
+		rest.px[i] = v &^ l.px[i] // bare, but too narrow for a disc
+	}
+	in := newInjector(rest, l.r, false)
+	cut := &layout{canvas: newCanvas(l.w, l.h)}
+	for i, v := range rest.px {
+		if v == 1 && in.mark[i] == 0 && in.fill(image.Rect(0, 0, l.w, l.h), i, 1, 2) >= slit {
+			for _, j := range in.filled {
+				cut.px[j], any = 1, true
+			}
+		}
+	}
+	if !any {
+		return false
+	}
+	cut.grow(gap+2, 1)
+	for i, v := range cut.px {
+		if v == 1 && l.net[i] <= 1 {
+			l.px[i] = 0
+		}
+	}
+	return true
 }
 
 // grow gives the colour v what lies within r of it.
@@ -330,17 +396,17 @@ func (l *layout) borders(px []uint8, x, y int) bool {
 }
 
 // tidy removes what a board house would: islands of copper left between
-// clearances, and specks of substrate, that would look like defects.
-func (l *layout) tidy() {
-	const smallest = 260 // pixels; a disc of radius 9
-	const plane = 4000   // what is left of a plane, on a plain board
+// clearances, and specks of substrate, that would look like defects. It looks at
+// parts of these colours.
+func (l *layout) tidy(colours ...uint8) {
+	const plane = 4000 // what is left of a plane, on a plain board
 	in := newInjector(l.canvas, l.r, false)
 	whole := image.Rect(0, 0, l.w, l.h)
 	for i := range l.px {
-		if in.mark[i] != 0 {
+		v := l.px[i]
+		if in.mark[i] != 0 || !slices.Contains(colours, v) {
 			continue
 		}
-		v := l.px[i]
 		n := in.fill(whole, i, v, 2)
 		if n >= smallest && !(l.plain && n < plane && v == 1 && !slices.ContainsFunc(in.filled, func(j int) bool { return l.net[j] > 1 })) {
 			continue

@@ -11,9 +11,12 @@ import (
 // Name is what the model is called where models have names.
 const Name = "pcb-defects"
 
-// LineMinScore is the threshold for a line on which each board is looked at
-// several times (internal/board.Inspection). The manifest's own is for one look.
-const LineMinScore = 0.3
+// Thresholds for a line on which each board is looked at several times
+// (internal/board.Inspection). The manifest's own is for one look.
+const (
+	LineMinScore = 0.3 // of an object in one frame
+	LineScore    = 0.5 // of the mean over all frames that have its place in view
+)
 
 //go:embed pcb-defects.onnx pcb-defects.yaml
 var files embed.FS
