@@ -138,10 +138,13 @@ func (o *benchOptions) has(part string) bool { return slices.Contains(o.only, pa
 
 // steps is how many measurements there will be.
 func (o *benchOptions) steps() int {
-	n, streams := 0, len(o.streams)
+	n, streams, load := 0, len(o.streams), 1
+	if !o.has("files") {
+		load++ // the pipeline's limit has to be found first
+	}
 	for part, steps := range map[string]int{
-		"parts": 4 * o.rounds, "bus": 2 * o.rounds, "files": o.rounds * streams, "synthetic": o.rounds * streams,
-		"load": 1, "glass": 2, "start": 2 * o.rounds, "recovery": 1, "memory": streams,
+		"parts": 4 * o.rounds, "bus": 3 * o.rounds, "files": o.rounds * streams, "synthetic": o.rounds * streams,
+		"load": load, "glass": 2, "start": 2 * o.rounds, "recovery": 1, "memory": streams,
 	} {
 		if o.has(part) {
 			n += steps
