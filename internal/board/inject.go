@@ -323,7 +323,7 @@ func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
 		}
 	}
 	window := changed.Inset(-margin).Intersect(whole)
-	copper0, bare0 := in.parts(window, 1, minPart), in.parts(window, 0, minPart)
+	copper0, bare0 := in.parts(window, 1, minPart, math.MaxInt), in.parts(window, 0, minPart, math.MaxInt)
 	around := changed.Inset(-30).Intersect(whole) // as wide as a part that may be left is long
 	crumbs := in.crumbs(around)
 	n := 0
@@ -334,7 +334,7 @@ func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
 			n++
 		}
 	}
-	copper, bare := in.parts(window, 1, minPart)-copper0, in.parts(window, 0, minPart)-bare0
+	copper, bare := in.parts(window, 1, minPart, math.MaxInt)-copper0, in.parts(window, 0, minPart, math.MaxInt)-bare0
 	least := minPixel
 	if in.plain {
 		least = minPlain

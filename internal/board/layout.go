@@ -72,12 +72,8 @@ func draw(w, h int, r *rand.Rand, plain bool) *image.Gray {
 	if plain {
 		l.smooth(plainGap/2-1, plainPlane)
 	}
-	if plain { // what one colour leaves may be too small of the other
-		l.tidy(1)
-		l.tidy(0)
-		l.tidy(1)
-	} else {
-		l.tidy(0, 1)
+	for _, colour := range []uint8{1, 0, 1} { // what one leaves may be too small of the other
+		l.tidy(colour)
 	}
 	for _, s := range l.holes {
 		l.cut(s)

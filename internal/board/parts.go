@@ -2,15 +2,17 @@ package board
 
 import "image"
 
-// parts counts the connected parts of colour v in a window, those of least
-// pixels or more.
-func (in *injector) parts(window image.Rectangle, v uint8, least int) int {
+// parts counts the connected parts of colour v in a window, those of least to
+// most pixels.
+func (in *injector) parts(window image.Rectangle, v uint8, least, most int) int {
 	const seen = 2
 	w, n := in.c.w, 0
 	for y := window.Min.Y; y < window.Max.Y; y++ {
 		for x := window.Min.X; x < window.Max.X; x++ {
-			if i := y*w + x; in.c.px[i] == v && in.mark[i]&seen == 0 && in.fill(window, i, v, seen) >= least {
-				n++
+			if i := y*w + x; in.c.px[i] == v && in.mark[i]&seen == 0 {
+				if size := in.fill(window, i, v, seen); size >= least && size <= most {
+					n++
+				}
 			}
 		}
 	}
@@ -28,7 +30,7 @@ func (in *injector) crumbs(window image.Rectangle) int {
 	if !in.plain {
 		return 0
 	}
-	return in.parts(window, 0, 1) + in.parts(window, 1, 1) - in.parts(window, 0, plainBit) - in.parts(window, 1, plainBit)
+	return in.parts(window, 0, 1, plainBit-1) + in.parts(window, 1, 1, plainBit-1)
 }
 
 // fill marks the part that holds pixel i and returns its size.

@@ -109,22 +109,21 @@ func (l *layout) borders(px []uint8, x, y int) bool {
 
 // tidy removes what a board house would: islands of copper left between
 // clearances, and specks of substrate, that would look like defects. It looks at
-// parts of these colours.
-func (l *layout) tidy(colours ...uint8) {
+// the parts of one colour.
+func (l *layout) tidy(colour uint8) {
 	const plane = 4000 // what is left of a plane, on a plain board
 	in := newInjector(l.canvas, l.r, false)
 	whole := image.Rect(0, 0, l.w, l.h)
 	for i := range l.px {
-		v := l.px[i]
-		if in.mark[i] != 0 || !slices.Contains(colours, v) {
+		if in.mark[i] != 0 || l.px[i] != colour {
 			continue
 		}
-		n := in.fill(whole, i, v, 2)
-		if n >= smallest && !(l.plain && n < plane && v == 1 && !slices.ContainsFunc(in.filled, func(j int) bool { return l.net[j] > 1 })) {
+		n := in.fill(whole, i, colour, 2)
+		if n >= smallest && !(l.plain && n < plane && colour == 1 && !slices.ContainsFunc(in.filled, func(j int) bool { return l.net[j] > 1 })) {
 			continue
 		}
 		for _, j := range in.filled {
-			l.px[j] = 1 - v
+			l.px[j] = 1 - colour
 		}
 	}
 }
