@@ -51,15 +51,16 @@ test: setup
 
 # What takes too long for every change: servers of a NATS cluster, and a hub,
 # killed again and again while detections are written and read; brokers that are
-# away for half a minute; processes killed under load; all cameras away; cameras
-# lost 200 times, cameras added and removed 1,000 times, and models changed 200
-# times, which must leave nothing behind.
+# away for half a minute; processes killed under load; how new the newest frame
+# is when a run starts; all cameras away; cameras lost 200 times, cameras added
+# and removed 1,000 times, and models changed 200 times, which must leave nothing
+# behind.
 soak:
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run 'Cluster|HubKilled|HubCutOff' ./internal/bus
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS),matprofile -run LeakNothing ./ingest
-	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window|Away' ./internal/stagetest
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'Fire|Window|Away|Latest' ./internal/stagetest
 	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -tags $(TAGS) -run 'AllCameras|CamerasComeAndGo' ./pipeline
-	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run SwapsLeaveNothing ./pipeline
+	VEDETTE_SOAK=1 go test -count=1 -v -timeout 60m -run 'SwapsLeaveNothing|Latest' ./pipeline
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 

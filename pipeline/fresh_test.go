@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -330,10 +331,14 @@ func TestLatestIsNewest(t *testing.T) {
 			if all > c.cameras*c.frames*3/4 {
 				t.Errorf("%d of %d frames were inferred: the engine is not slow", all, c.cameras*c.frames)
 			}
-			// A machine that is busy with other work stops everything now and then;
-			// frames that queue up delay every run.
-			if median := newer[len(newer)/2]; median > 2 {
-				t.Errorf("%d newer frames existed when a run started", median)
+			// Frames that queue up delay every run. A machine that is busy with other
+			// tests stops everything now and then, which the soak has for itself.
+			share := 50
+			if os.Getenv("VEDETTE_SOAK") != "" {
+				share = 95
+			}
+			if high := newer[len(newer)*share/100]; high > 2 {
+				t.Errorf("%d newer frames existed when a run started", high)
 			}
 			if least*2 < most {
 				t.Errorf("cameras have %d to %d results: one starves another", least, most)

@@ -180,11 +180,16 @@ cameras: [{id: cam, source: "synthetic://bars?width=320&height=180&fps=40&frames
 		t.Errorf("%d results and %d frames left out do not make %d", len(out), missing, last.Seq+1)
 	}
 	t.Logf("%d results of %d frames; newer frames when a run started: %v; a run took %.0f ms", len(out), frames, newer, last.Timing.Infer)
-	// The start of a run is worked out from when its answer came, which a busy
-	// machine delays. Frames that queue up delay every run.
+	// The start of a run is worked out from when its answer came, which a machine
+	// that is busy with other tests delays; the soak has it for itself. Frames that
+	// queue up delay every run.
+	share := 50
+	if soak {
+		share = 95
+	}
 	slices.Sort(newer)
-	if median := newer[len(newer)/2]; median > 2 {
-		t.Errorf("%d newer frames existed when a run started", median)
+	if high := newer[len(newer)*share/100]; high > 2 {
+		t.Errorf("%d newer frames existed when a run started", high)
 	}
 }
 
