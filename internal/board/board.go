@@ -71,10 +71,10 @@ type Config struct {
 	Defects int
 	// Plain boards keep to design rules by which one picture tells a defect from
 	// what is meant to be so: wide clearances, no holes but those in the middle
-	// of pads, even edges; and their defects are no specks, their shorts thinner
-	// than tracks and their cuts narrower than gaps. Others have all that real
-	// designs have, slots that look like pin-holes and gaps that look like cuts
-	// among it.
+	// of pads, even edges; and their defects are no specks, their bites notches
+	// and not cut corners, their shorts thinner than tracks and their cuts narrower
+	// than gaps. Others have all that real designs have, slots that look like
+	// pin-holes and gaps that look like cuts among it.
 	Plain bool
 }
 

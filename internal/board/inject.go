@@ -340,6 +340,13 @@ func (in *injector) keep(class Class, s *stroke) (Defect, bool) {
 		least = minPlain
 	}
 	ok := n >= least && fits(class, copper, bare) && in.crumbs(around) <= crumbs+class.crumbs()
+	switch {
+	case !ok || !in.plain:
+	case class == Mousebite:
+		ok = in.notch(changed, 1)
+	case class == Spur:
+		ok = in.notch(changed, 0)
+	}
 	for _, i := range s.px {
 		if in.mark[i] == 1 && !ok {
 			in.c.px[i] ^= 1
