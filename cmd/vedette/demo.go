@@ -198,8 +198,7 @@ func (d *demo) tick(ctx context.Context, p *pipeline.Pipeline) {
 			rate := float64(len(d.latencies)) / every.Seconds()
 			p50, p99 := quantile(d.latencies, 0.5), quantile(d.latencies, 0.99)
 			d.latencies = d.latencies[:0]
-			fmt.Fprintf(d.w, "  %.1f frames/s, capture → published p50 %.0f ms p99 %.0f ms; captured %d = inferred %d + dropped %d + in flight %d\n",
-				rate, p50, p99, c.Captured, c.Inferred, total(c.Dropped), c.InFlight)
+			fmt.Fprintf(d.w, "  %.1f frames/s, capture → published p50 %.0f ms p99 %.0f ms; %s\n", rate, p50, p99, account(c))
 			d.mu.Unlock()
 		}
 	}
@@ -212,8 +211,7 @@ func (d *demo) summary(c preprocess.Counts, saved string) {
 	fmt.Fprintf(d.w, "\n%d boards passed, %d of them defective, each seen in %.0f frames: %d defects injected, %d found, %d missed, %d false.\n",
 		s.boards, s.defective, float64(s.frames)/float64(max(1, s.boards)), s.injected, s.found, s.missed, s.false)
 	fmt.Fprintf(d.w, "Escapes (defective boards with nothing found): %d. False rejects (good boards with something found): %d.\n", s.escapes, s.rejects)
-	fmt.Fprintf(d.w, "%d frames captured, %d inferred, %d dropped because a newer one was there. Capture → published: p50 %.0f ms, p99 %.0f ms.\n",
-		c.Captured, c.Inferred, total(c.Dropped), quantile(d.all, 0.5), quantile(d.all, 0.99))
+	fmt.Fprintf(d.w, "Frames: %s. Capture → published: p50 %.0f ms, p99 %.0f ms.\n", account(c), quantile(d.all, 0.5), quantile(d.all, 0.99))
 	if d.saved > 0 {
 		fmt.Fprintf(d.w, "%d annotated pictures are in %s.\n", d.saved, saved)
 	}
@@ -223,6 +221,21 @@ Next: your own camera    bin/vedette doctor rtsp://user:password@camera/stream
       people and cars    bin/vedette models pull yolox-nano
       for good           configs/surveillance.yaml, configs/line.yaml; bin/vedette run -c FILE
 `)
+}
+
+// account says what became of all frames. What is rare is named only where there
+// was some.
+func account(c preprocess.Counts) string {
+	s := fmt.Sprintf("captured %d = inferred %d + dropped %d + in flight %d", c.Captured, c.Inferred, total(c.Dropped), c.InFlight)
+	for _, rare := range []struct {
+		name string
+		n    uint64
+	}{{"unfit", c.Unfit}, {"failed", c.Failed}, {"expired", c.Expired}, {"gated", c.Gated}} {
+		if rare.n > 0 {
+			s += fmt.Sprintf(" + %s %d", rare.name, rare.n)
+		}
+	}
+	return s
 }
 
 func total(m map[string]uint64) (n uint64) {

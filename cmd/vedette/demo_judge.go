@@ -5,8 +5,12 @@ import "github.com/vedette-io/vedette/internal/board"
 // demoScore counts boards and defects.
 type demoScore struct{ boards, frames, defective, injected, found, missed, false, escapes, rejects int }
 
-// add counts a judged board.
+// add counts a judged board, or what was found on the belt where there is none.
 func (t *demoScore) add(v board.Verdict) {
+	if v.Empty {
+		t.false += v.False
+		return
+	}
 	t.boards++
 	t.frames += v.Frames
 	t.injected += v.Injected

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 
 	"github.com/vedette-io/vedette"
@@ -20,23 +21,27 @@ const edge = 8
 // Inspection judges the boards of a line by all the frames that show them: what
 // counts is the mean of a place's scores over the frames that had it in view, 0
 // where nothing was found. One look alone is noise, of the sensor and of how the
-// pixels fall. Not safe for concurrent use.
+// pixels fall. Where a board is in a frame it knows from the line, as an encoder
+// at the belt would tell. Not safe for concurrent use.
 type Inspection struct {
 	line   *Line
 	min    float64
-	boards map[uint64]*record
+	places map[uint64]*record
+	// next is the first place that has not been judged, known from the first
+	// frame on.
+	next    uint64
+	started bool
 }
 
-// record is what was seen of one board, in its own pixels.
+// record is what was seen of one place of the line, in pixels of its board.
 type record struct {
-	width   float64           // of the board
+	empty   bool
+	defects []Defect
 	sights  []image.Rectangle // what each frame showed
 	marks   []mark
-	defects map[int]Defect
-	total   int
 }
 
-// mark is a place on a board at which something was found in some frames.
+// mark is where something was found in some frames, on a board or beside it.
 type mark struct {
 	sum     vedette.Box // of the boxes, each times its score
 	score   float64     // sum of the best score of each frame
@@ -81,14 +86,16 @@ func (m *mark) class() (class string) {
 	return class
 }
 
-// Verdict compares what was found on a board with what was injected. Boxes are
-// in pixels of the board.
+// Verdict compares what was found on a board, and on the belt round it, with what
+// was injected. Boxes are in pixels of the board.
 type Verdict struct {
-	Board  uint64
-	Frames int // that showed some of it
+	Board uint64
+	// Empty places carry no board; they have a verdict if something was found.
+	Empty  bool
+	Frames int // that showed some of it; with none, all its defects are missed
 	// Objects were found, best first; Score is the mean over the frames.
 	Objects  []vedette.Object
-	Injected int
+	Injected int // the sum of Found and Missed
 	Found    int
 	Missed   []Defect
 	False    int // objects that are no defect
@@ -97,51 +104,75 @@ type Verdict struct {
 // NewInspection prepares the inspection of a line, at which an object counts from
 // the mean score min on.
 func NewInspection(l *Line, min float64) *Inspection {
-	return &Inspection{line: l, min: min, boards: map[uint64]*record{}}
+	return &Inspection{line: l, min: min, places: map[uint64]*record{}}
 }
 
 // Frame adds the objects found in frame i, and returns the verdicts on boards
-// that have left the view. Frames may be left out, and must come in order.
+// that have left the view, those that no frame showed among them. Frames may be
+// left out, and must come in order.
 func (in *Inspection) Frame(i uint64, objects []vedette.Object) ([]Verdict, error) {
-	seen, err := in.line.Truth(i)
-	if err != nil {
-		return nil, err
+	first, last := in.line.inView(i)
+	if !in.started {
+		in.next, in.started = first, true
 	}
-	for _, s := range seen {
-		r := in.boards[s.Board]
-		if r == nil {
-			r = &record{width: float64(in.line.cfg.BoardWidth), defects: map[int]Defect{}, total: s.Total}
-			in.boards[s.Board] = r
-		}
-		r.add(in.line.cfg, i, s, objects)
-	}
-	var out []Verdict
-	for b, r := range in.boards {
-		if b < in.line.Passed(i) {
-			out = append(out, r.verdict(b, in.min))
-			delete(in.boards, b)
-		}
-	}
-	slices.SortFunc(out, func(a, b Verdict) int { return cmp.Compare(a.Board, b.Board) })
-	return out, nil
-}
-
-func (r *record) add(cfg LineConfig, frame uint64, s Seen, objects []vedette.Object) {
+	cfg := in.line.cfg
 	inner := image.Rect(0, 0, cfg.Width, cfg.Height).Inset(edge)
-	r.sights = append(r.sights, s.Area.Intersect(inner).Sub(s.Origin))
-	for _, d := range s.Defects {
-		if d.Visible == 1 {
-			r.defects[d.Index] = Defect{Class: d.Class, Box: d.Box.Sub(s.Origin)}
+	origins := make([]image.Point, 0, last-first)
+	for b := first; b < last; b++ {
+		at, r, err := in.place(i, b)
+		if err != nil {
+			return nil, err
 		}
+		r.sights = append(r.sights, inner.Sub(at))
+		origins = append(origins, at)
 	}
-	x, y := float64(s.Origin.X), float64(s.Origin.Y)
 	for _, o := range objects {
-		middle := image.Pt(int((o.Box[0]+o.Box[2])/2), int((o.Box[1]+o.Box[3])/2))
-		if o.Box[0] < edge || o.Box[2] > float64(cfg.Width-edge) || !middle.In(s.Area) {
+		if o.Box[0] < edge || o.Box[2] > float64(cfg.Width-edge) || len(origins) == 0 {
 			continue
 		}
-		r.mark(frame, o.Label, o.Score, vedette.Box{o.Box[0] - x, o.Box[1] - y, o.Box[2] - x, o.Box[3] - y})
+		// Each place reaches to the middle between two boards.
+		gap := float64(in.line.pitch-cfg.BoardWidth) / 2
+		k := int(math.Floor(((o.Box[0]+o.Box[2])/2 - float64(origins[0].X) + gap) / float64(in.line.pitch)))
+		k = max(0, min(k, len(origins)-1))
+		x, y := float64(origins[k].X), float64(origins[k].Y)
+		in.places[first+uint64(k)].mark(i, o.Label, o.Score, vedette.Box{o.Box[0] - x, o.Box[1] - y, o.Box[2] - x, o.Box[3] - y})
 	}
+	return in.judge(i, first)
+}
+
+// place is where place b's board has its corner in frame i, and its record.
+func (in *Inspection) place(i, b uint64) (image.Point, *record, error) {
+	p, err := in.line.panel(b)
+	if err != nil {
+		return image.Point{}, nil, err
+	}
+	at := image.Pt(in.line.left(i, b), Rim)
+	r := in.places[b]
+	if r == nil {
+		r = &record{empty: p == nil}
+		in.places[b] = r
+	}
+	if p != nil {
+		at.Y += p.top
+		r.defects = p.defects
+	}
+	return at, r, nil
+}
+
+// judge ends the places before first.
+func (in *Inspection) judge(i, first uint64) ([]Verdict, error) {
+	var out []Verdict
+	for ; in.next < first; in.next++ {
+		_, r, err := in.place(i, in.next)
+		if err != nil {
+			return out, err
+		}
+		delete(in.places, in.next)
+		if v := r.verdict(in.next, in.min); !v.Empty || len(v.Objects) > 0 {
+			out = append(out, v)
+		}
+	}
+	return out, nil
 }
 
 // mark adds an object to what was found before at its place.
@@ -160,9 +191,8 @@ func (r *record) mark(frame uint64, class string, score float64, box vedette.Box
 
 // chances is how many frames had a place wholly in view.
 func (r *record) chances(b vedette.Box) (n int) {
-	left, right := max(b[0], 0), min(b[2], r.width) // the box may reach into the rim
 	for _, s := range r.sights {
-		if left >= float64(s.Min.X) && right <= float64(s.Max.X) {
+		if b[0] >= float64(s.Min.X) && b[2] <= float64(s.Max.X) {
 			n++
 		}
 	}
@@ -170,7 +200,7 @@ func (r *record) chances(b vedette.Box) (n int) {
 }
 
 func (r *record) verdict(board uint64, least float64) Verdict {
-	v := Verdict{Board: board, Frames: len(r.sights), Injected: r.total}
+	v := Verdict{Board: board, Empty: r.empty, Frames: len(r.sights), Injected: len(r.defects)}
 	for i := range r.marks {
 		m := &r.marks[i]
 		b := m.box()
@@ -208,11 +238,8 @@ func covered(a, b vedette.Box) float64 {
 
 // match pairs objects with defects: same class, overlap above [HitIoU], best
 // score first, each defect once.
-func (v *Verdict) match(defects map[int]Defect) {
-	missed := map[int]Defect{}
-	for k, d := range defects {
-		missed[k] = d
-	}
+func (v *Verdict) match(defects []Defect) {
+	missed := slices.Clone(defects)
 	for _, o := range v.Objects {
 		best, at := HitIoU, -1
 		for k, d := range missed {
@@ -225,12 +252,10 @@ func (v *Verdict) match(defects map[int]Defect) {
 			v.False++
 			continue
 		}
-		delete(missed, at)
+		missed = slices.Delete(missed, at, at+1)
 		v.Found++
 	}
-	for _, d := range missed {
-		v.Missed = append(v.Missed, d)
-	}
+	v.Missed = missed
 	slices.SortFunc(v.Missed, func(a, b Defect) int { return cmp.Compare(a.Box.Min.X, b.Box.Min.X) })
 }
 
@@ -248,7 +273,13 @@ func overlap(a, b vedette.Box) float64 {
 // String is the verdict for a person.
 func (v Verdict) String() string {
 	s := fmt.Sprintf("board %3d  ", v.Board)
-	if len(v.Objects) == 0 {
+	if v.Empty {
+		s = fmt.Sprintf("empty %3d  ", v.Board)
+	}
+	switch {
+	case v.Frames == 0:
+		s += "in no frame"
+	case len(v.Objects) == 0:
 		s += "nothing found"
 	}
 	for i, o := range v.Objects {

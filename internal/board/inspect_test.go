@@ -137,3 +137,61 @@ func TestInspection(t *testing.T) {
 		}
 	}
 }
+
+// A board that no frame shows is judged, too, and what is found beside the
+// boards counts.
+func TestInspectionLeavesNothingOut(t *testing.T) {
+	l := newLine(t, func(c *board.LineConfig) { c.Seed, c.DefectRate, c.Empty, c.Speed, c.FPS = 5, 1, 0.4, 1, 5 })
+	stray := func(s vedette.Box) vedette.Object { return vedette.Object{Label: "spur", Score: 0.9, Box: s} }
+	in := board.NewInspection(l, 0.1)
+	var vs []board.Verdict
+	const skipped, end = 40, 200 // frames; 5 show a board
+	for i := uint64(0); i < end; i++ {
+		if i == 1 {
+			i = skipped
+		}
+		seen, err := l.Truth(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var objects []vedette.Object
+		if len(seen) == 0 {
+			objects = append(objects, stray(vedette.Box{300, 300, 340, 340}))
+		}
+		for _, s := range seen {
+			x, y := float64(s.Origin.X), float64(s.Origin.Y)
+			objects = append(objects, stray(vedette.Box{x + 200, y - 40, x + 230, y - 10}))
+		}
+		v, err := in.Frame(i, objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vs = append(vs, v...)
+	}
+	boards, unseen, empty := 0, 0, 0
+	for k, v := range vs {
+		if k > 0 && v.Board <= vs[k-1].Board {
+			t.Errorf("board %d after %d", v.Board, vs[k-1].Board)
+		}
+		switch {
+		case v.Empty:
+			empty++
+		case v.Frames == 0:
+			unseen++
+			if v.False != 0 {
+				t.Errorf("%s: found in no frame", v)
+			}
+		case v.False != 1:
+			t.Errorf("%s: the false one above the board is not counted once", v)
+		}
+		if !v.Empty {
+			boards++
+		}
+		if v.Found+len(v.Missed) != v.Injected || v.Empty == (v.Injected > 0) {
+			t.Errorf("%s: %d injected, %d found, %d missed", v, v.Injected, v.Found, len(v.Missed))
+		}
+	}
+	if boards < 15 || unseen < 3 || empty < 3 {
+		t.Errorf("%d boards, %d that no frame showed, %d empty places with something on them", boards, unseen, empty)
+	}
+}
