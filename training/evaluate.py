@@ -22,7 +22,8 @@ from pcb import data, metrics, model, plots
 
 
 class Model:
-    """An ONNX file with its manifest, on one thread."""
+    """An ONNX file with its manifest, on one thread. Pictures of other sizes than
+    its input's are letterboxed as the program does, and the boxes mapped back."""
 
     def __init__(self, path, manifest=None):
         path = Path(path)
@@ -31,12 +32,31 @@ class Model:
         self.mean, self.std, self.threshold = number("mean"), number("std"), number("min_score")
         self.labels = [s.strip() for s in re.search(r"^labels:\s*\[(.*)\]", text, re.M)[1].split(",")]
         self.session = session(path)
+        self.shape = tuple(self.session.get_inputs()[0].shape[2:])
 
     def __call__(self, pixels, min_score=0.01):
         """Detections, and what the model says the picture shows."""
-        x = (pixels.astype(np.float32) - self.mean) / self.std
+        seen, scale, pad = letterbox(pixels, *self.shape)
+        x = (seen.astype(np.float32) - self.mean) / self.std
         rows, scene = self.session.run(["boxes", "scene"], {"image": x[None, None]})
-        return metrics.decode(rows[0], *pixels.shape, min_score=min_score), metrics.judge(scene[0])
+        boxes, scores, cls = metrics.decode(rows[0], *self.shape, min_score=min_score)
+        h, w = pixels.shape
+        boxes = np.clip((boxes - np.tile(pad, 2)) / np.tile(scale, 2), 0, [w, h, w, h])
+        return (boxes, scores, cls), metrics.judge(scene[0])
+
+
+def letterbox(pixels, height, width, fill=255):
+    """The picture as the model sees it, with the scale and the padding (x, y): as
+    the program does, which rounds as Ultralytics' LetterBox."""
+    h, w = pixels.shape
+    if (h, w) == (height, width):
+        return pixels, np.ones(2), np.zeros(2)
+    r = min(height / h, width / w)
+    nw, nh = max(round(w * r), 1), max(round(h * r), 1)
+    left, top = round((width - nw) / 2 - 0.1), round((height - nh) / 2 - 0.1)
+    out = np.full((height, width), fill, np.uint8)
+    out[top:top + nh, left:left + nw] = cv2.resize(pixels, (nw, nh), interpolation=cv2.INTER_AREA)
+    return out, np.array([nw / w, nh / h]), np.array([left, top])
 
 
 def session(path):

@@ -17,15 +17,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from evaluate import Model
+from evaluate import FIT, Model
 from pcb import data, metrics
 from pcb.augment import TRACE, VISIBLE
 
 
-def mistakes(b, dets, score):
-    """Centres of missed defects and of false alarms."""
+def mistakes(b, dets, fit, score):
+    """Centres of missed defects and of false alarms. On a picture of which the model
+    says that it cannot be judged it finds nothing."""
     boxes, scores, cls = dets
-    keep = scores >= score
+    keep = (scores >= score) & fit
     boxes, cls = boxes[keep], cls[keep]
     same = metrics.iou_matrix(b.boxes, boxes) * (b.cls[:, None] == cls[None])
     missed = b.boxes[same.max(1, initial=0) < 0.5]
@@ -78,14 +79,15 @@ def write(out, name, b, corner, size):
 
 
 def mine(job):
-    """Mines one share of the pictures; returns how many pieces it wrote."""
-    args, share, boards = job
-    m, n, rng = Model(args.model), 0, np.random.default_rng(share)
-    for b in boards:
+    """Mines one share of the pictures, numbered; returns how many pieces it wrote."""
+    args, boards = job
+    m, n = Model(args.model), 0
+    for number, b in boards:
         data.read([b])
-        dets, _ = m(b.pixels, min_score=args.score)
-        for corner in windows(b, mistakes(b, dets, args.score), args.size, rng):
-            write(args.out, f"{b.group}-{b.path.stem}-{n}", b, corner, min(args.size, *b.pixels.shape))
+        dets, scene = m(b.pixels, min_score=args.score)
+        centres = mistakes(b, dets, scene == FIT, args.score)
+        for k, corner in enumerate(windows(b, centres, args.size, np.random.default_rng(number))):
+            write(args.out, f"{number:06d}-{k}", b, corner, min(args.size, *b.pixels.shape))
             n += 1
         b.pixels = None
     return n
@@ -100,13 +102,17 @@ def main():
     p.add_argument("--size", type=int, default=448)
     p.add_argument("--processes", type=int, default=2)
     args = p.parse_args()
+    if args.out.exists() and any(args.out.iterdir()):
+        raise SystemExit(f"{args.out} is not empty: pieces of several runs must not mix; name another --out")
+    names = data.same_names(args.data)
+    if names != Model(args.model).labels:
+        raise SystemExit(f"{args.model} knows {', '.join(Model(args.model).labels)}, the data have {', '.join(names)}")
     for d in ("images", "labels", "areas"):
         (args.out / d).mkdir(parents=True, exist_ok=True)
-    names = Model(args.model).labels
     (args.out / "names.yaml").write_text(f"names: [{', '.join(names)}]\n")
-    boards = [b for spec in args.data for b in data.open_set(spec)]
+    boards = list(enumerate(b for spec in args.data for b in data.open_set(spec)))
     with ProcessPoolExecutor(args.processes) as pool:
-        n = sum(pool.map(mine, [(args, k, boards[k::args.processes]) for k in range(args.processes)]))
+        n = sum(pool.map(mine, [(args, boards[k::args.processes]) for k in range(args.processes)]))
     print(f"{n} pieces of {len(boards)} pictures in {args.out}")
 
 

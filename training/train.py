@@ -50,6 +50,7 @@ def arguments():
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--widths", type=lambda s: [int(v) for v in s.split(",")], help="channels at stride 2, 4, 8 and 16")
     p.add_argument("--blocks", type=lambda s: [int(v) for v in s.split(",")], help="residual blocks at stride 2, 4, 8 and 16")
+    p.add_argument("--scene-only", action="store_true", help="train only what says whether a picture can be judged; all else stays as --init has it")
     p.add_argument("--every", type=int, default=500, help="steps between two validations")
     return p.parse_args()
 
@@ -78,19 +79,18 @@ def runs_of_one_size(boards):
     return [list(same) for _, same in itertools.groupby(boards, key=lambda b: b.pixels.shape)]
 
 
-def start(args, sets):
+def start(args, sets, labels):
     """A network to begin with: --init's, or a new one."""
     boards = [b for bs, _ in sets for b in bs]
-    labels = data.names(Path(split_weight(args.data[0])[0].partition("@")[0]))
     if args.init:
         net, ck = model.load(args.init)
         if ck["labels"] != labels:  # other classes: keep the features, start the scores anew
             old = net.state_dict()
             net = model.Detector(**{**net.config, "classes": len(labels)})
             net.load_state_dict({k: v for k, v in old.items() if not k.startswith("score.")}, strict=False)
-        return net.train(), labels
+        return net.train()
     shape = {k: v for k, v in (("widths", args.widths), ("blocks", args.blocks)) if v}
-    return model.Detector(len(labels), *data.mean_std(boards), **shape), labels
+    return model.Detector(len(labels), *data.mean_std(boards), **shape)
 
 
 def settings_of(args, sets, val, net, labels):
@@ -105,8 +105,8 @@ def settings_of(args, sets, val, net, labels):
 
 
 def optimiser(net, args):
-    decay = [p for p in net.parameters() if p.ndim > 1]
-    plain = [p for p in net.parameters() if p.ndim <= 1]
+    decay = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
     return torch.optim.AdamW([{"params": decay, "weight_decay": args.decay}, {"params": plain, "weight_decay": 0.0}],
                              lr=args.lr, fused=args.device.startswith("cuda"))
 
@@ -152,10 +152,13 @@ def main():
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
+    labels = data.same_names([split_weight(s)[0] for s in args.data] + args.val)
     sets = [(data.read(data.open_set(f)), w) for f, w in map(split_weight, args.data)]
     val = data.read([b for spec in args.val for b in data.open_set(spec)])
-    net, labels = start(args, sets)
+    net = start(args, sets, labels)
     net = net.to(args.device, memory_format=torch.channels_last).train()
+    if args.scene_only:
+        model.only_scene(net)
     ema = Average(net, args.ema)
     run, work = HERE / "runs" / args.name, HERE / "work" / args.name
     run.mkdir(parents=True, exist_ok=True), work.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from .model import BLURRED, BOARD, INVERTED, NOTHING, STRIDE
 # network learns to be silent, and to say why. Only crops that show what is round
 # about a board are inverted: of a board alone, whose layout is not known, one
 # cannot tell. SHARE_INVERTED is of those.
-SHARE_INVERTED, SHARE_BLURRED, SHARE_NOTHING = 0.2, 0.04, 0.07
+SHARE_INVERTED, SHARE_BLURRED, SHARE_NOTHING = 0.2, 0.08, 0.07
 # Boxes of which less than this is in view are neither asked for nor forbidden.
 VISIBLE, TRACE = 0.6, 0.02
 
@@ -216,11 +216,12 @@ class Crops:
         return b
 
     def blur(self, x):
-        """Far out of focus: two box filters, about a Gaussian of σ 6 to 17 pixels."""
-        k = 2 * int(torch.randint(7, 21, (1,), generator=self.cpu)) + 1
+        """Out of focus: two box filters, about a Gaussian of σ 2.8 to 17 pixels. With
+        less, up to the 1.7 of light(), defects are still found."""
+        k = 2 * int(torch.randint(3, 21, (1,), generator=self.cpu)) + 1
         for _ in range(2):
             x = F.avg_pool2d(F.pad(x, (k // 2,) * 4, mode="replicate"), k, 1)
-        return x + torch.randn(x.shape, generator=self.gen, device=self.device) * self.rand(len(x), 1, 1, 1, hi=4)
+        return x + torch.randn(x.shape, generator=self.gen, device=self.device) * self.rand(len(x), 1, 1, 1, hi=8)
 
     def dice(self, *shape):
         """Random numbers of the processor: asking a GPU for one would stop it."""

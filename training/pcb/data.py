@@ -59,6 +59,18 @@ def names(root):
     return CLASSES
 
 
+def same_names(specs):
+    """The class names of all sets; they must be the same, since labels are numbers."""
+    first = None
+    for spec in specs:
+        these = names(Path(spec.partition("@")[0]))
+        first = first or (spec, these)
+        if these != first[1]:
+            raise SystemExit(f"{spec} has the classes {', '.join(these)}, {first[0]} has {', '.join(first[1])}: "
+                             "all sets need the same names in the same order (names.yaml)")
+    return first[1]
+
+
 def _yolo(root):
     out = []
     for p in sorted((root / "images").iterdir()):

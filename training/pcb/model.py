@@ -81,6 +81,14 @@ class Detector(nn.Module):
         return rows(*self.maps(x))
 
 
+def only_scene(net):
+    """Freezes all of a detector but what says what a picture shows. Batch
+    normalisation then uses what it has learned, as after the export."""
+    for name, p in net.named_parameters():
+        p.requires_grad_(name.startswith(("scene.", "context.")))
+    net.eval()
+
+
 def rows(box, score, scene):
     """Maps as outputs: a row per cell."""
     y = torch.cat([box, torch.sigmoid(score)], 1)

@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// labelled is the share of a defect's box from which on it has a label.
+const labelled = 0.6
 
 // options are the command's flags.
 type options struct {
@@ -162,8 +166,8 @@ func injected(file string, n int, seed uint64) (*board.Board, error) {
 }
 
 // writeLine writes frames of many short lines with other boards, light and
-// noise each. A defect is labelled from the moment that 60 % of its box is in
-// view.
+// noise each. A frame whose edge cuts a defect so that one cannot say whether it
+// is there is left out: labelled or not, it would teach something wrong.
 func (o *options) writeLine() error {
 	if err := os.MkdirAll(filepath.Join(o.out, "areas"), 0o755); err != nil {
 		return err
@@ -184,12 +188,35 @@ func (o *options) writeLine() error {
 			return err
 		}
 		for i := k * frames; i < min(o.n, (k+1)*frames); i++ {
-			if err := o.writeFrame(fmt.Sprintf("%06d", i), l, r.Uint64N(400)); err != nil {
+			n, err := clearFrame(l, r)
+			if err != nil {
+				return err
+			}
+			if err := o.writeFrame(fmt.Sprintf("%06d", i), l, n); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// clearFrame picks a frame in which each defect is there, visible in labelled or
+// more of its box, or is not, visible in less than a trace.
+func clearFrame(l *board.Line, r *rand.Rand) (uint64, error) {
+	const frames, attempts, trace = 400, 1000, 0.02
+	for range attempts {
+		n := r.Uint64N(frames)
+		boards, err := l.Truth(n)
+		if err != nil {
+			return 0, err
+		}
+		if !slices.ContainsFunc(boards, func(b board.Seen) bool {
+			return slices.ContainsFunc(b.Defects, func(d board.SeenDefect) bool { return d.Visible > trace && d.Visible < labelled })
+		}) {
+			return n, nil
+		}
+	}
+	return 0, errors.New("the edge cuts a defect in every frame of a line")
 }
 
 // writeFrame writes frame n of a line.
@@ -209,7 +236,7 @@ func (o *options) writeFrame(name string, l *board.Line, n uint64) error {
 		a := b.Area.Inset(-board.Rim).Intersect(g.Rect)
 		fmt.Fprintf(&areas, "%.6f %.6f %.6f %.6f\n", float64(a.Min.X)/w, float64(a.Min.Y)/h, float64(a.Max.X)/w, float64(a.Max.Y)/h)
 		for _, d := range b.Defects {
-			if d.Visible >= 0.6 {
+			if d.Visible >= labelled {
 				ds = append(ds, board.Defect{Class: d.Class, Box: d.Box})
 			}
 		}
