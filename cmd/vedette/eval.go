@@ -24,6 +24,7 @@ const evalMinScore = 0.01
 func newEval(g *globals) *cobra.Command {
 	var (
 		data, detections, format string
+		templates                bool
 		model                    modelFlags
 		opts                     eval.Options
 	)
@@ -34,9 +35,13 @@ func newEval(g *globals) *cobra.Command {
 
 DIR is a YOLO folder (images/, labels/, names.yaml), a COCO JSON file or its folder,
 the DeepPCB list, or a folder of VOC-style text files. Detections are a file of vedette detect
---format jsonl, COCO results, the folder of one of these, or a folder of VOC-style text files.`,
+--format jsonl, COCO results, the folder of one of these, or a folder of VOC-style text files.
+
+DIR@GROUP,GROUP takes only some groups of a DeepPCB list, the first folders of its lines, and
+--templates takes the template of each board as a picture without objects, too.`,
 		Example: `  vedette eval --model yolox_nano.onnx --data coco64
-  vedette eval --detections results.jsonl --data coco64 --format json`,
+  vedette eval --detections results.jsonl --data coco64 --format json
+  vedette eval --model pcb-defects --data deeppcb@group50600,group77000 --templates`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("format", format, "text", "json"); err != nil {
@@ -51,6 +56,11 @@ the DeepPCB list, or a folder of VOC-style text files. Detections are a file of 
 			ds, err := eval.Open(data)
 			if err != nil {
 				return &usageError{fileerr.Named(err)}
+			}
+			if templates {
+				if ds, err = ds.WithTemplates(); err != nil {
+					return &usageError{fileerr.Named(err)}
+				}
 			}
 			var result eval.Result
 			if detections != "" {
@@ -68,7 +78,8 @@ the DeepPCB list, or a folder of VOC-style text files. Detections are a file of 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&data, "data", "", "data set: YOLO folder, COCO JSON, DeepPCB list, VOC-style folder")
+	f.StringVar(&data, "data", "", "data set: YOLO folder, COCO JSON, DeepPCB list (all or @GROUP,GROUP), VOC-style folder")
+	f.BoolVar(&templates, "templates", false, "DeepPCB: count the boards' templates, too, as pictures without objects")
 	f.StringVar(&detections, "detections", "", "stored detections: jsonl of vedette, COCO results, the folder of one, VOC-style folder")
 	f.StringVar(&format, "format", "text", "text or json")
 	f.Float64Var(&opts.IoU, "iou", 0, "overlap that counts as found (default: the data set's own, else 0.5)")

@@ -3,7 +3,9 @@
 // scores the field compares by.
 //
 // Data sets ([Open]): a YOLO folder, a COCO JSON file, the DeepPCB list, and
-// folders of VOC-style text files. Stored detections ([ReadDetections]): COCO
+// folders of VOC-style text files. A DeepPCB list can be restricted to some of its
+// groups, and the templates of its boards can be counted as pictures without
+// objects ([Dataset.WithTemplates]). Stored detections ([ReadDetections]): COCO
 // results, lines of [vedette.Detection] as "vedette detect --format jsonl"
 // writes them, and VOC-style text files.
 //
