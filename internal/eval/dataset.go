@@ -57,6 +57,11 @@ type Item struct {
 	Truth         []Truth
 }
 
+// shows reports whether there is something to be found in the picture.
+func (it *Item) shows() bool {
+	return slices.ContainsFunc(it.Truth, func(t Truth) bool { return !t.optional() })
+}
+
 // Dataset is pictures and what they are known to show. It is read-only after
 // [Open] and then safe for concurrent use.
 type Dataset struct {

@@ -13,6 +13,7 @@
 // computes them, the average precision of PASCAL VOC (every point and eleven
 // points) at any overlap, precision, recall and F1 against the score, a
 // confusion matrix, and the pictures that were wrongly passed or rejected.
-// A picture that was not judged is never taken for one where nothing was
-// found: it is counted apart and left out of every score.
+// A picture without an answer is never taken for one where nothing was found:
+// it is counted apart and left out of every score. One that the model itself
+// calls unfit is an answer: nothing counts as found in it ([Unfit]).
 package eval

@@ -43,15 +43,26 @@ func (r *Result) writeHead(b *strings.Builder) {
 			parts = append(parts, fmt.Sprintf("%d %s", n.ByStatus[status], status))
 		}
 		fmt.Fprintf(b, "NOT JUDGED %d pictures are left out of every score: %s\n", n.Total, strings.Join(parts, ", "))
-		for _, p := range n.Pictures[:min(len(n.Pictures), 5)] {
-			fmt.Fprintf(b, "           %s: %s\n", p.Name, (&NotJudged{p.Status, p.Reason}).Error())
-		}
-		if more := len(n.Pictures) - 5; more > 0 {
-			fmt.Fprintf(b, "           and %d more\n", more)
-		}
+		writeReasons(b, n.Pictures)
+	}
+	if u := &r.Unfit; u.Total > 0 {
+		fmt.Fprintf(b, "UNFIT      %d of the judged pictures, as the model itself says (%d with objects): nothing counts as found there,\n"+
+			"           but they are neither escapes nor false rejects\n", u.Total, u.WithObjects)
+		writeReasons(b, u.Pictures)
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(b, "Note       %s\n", note)
+	}
+}
+
+// writeReasons says of the first few pictures what the matter is.
+func writeReasons(b *strings.Builder, pictures []NotScoredPicture) {
+	const most = 5
+	for _, p := range pictures[:min(len(pictures), most)] {
+		fmt.Fprintf(b, "           %s: %s\n", p.Name, (&NotJudged{p.Status, p.Reason}).Error())
+	}
+	if more := len(pictures) - most; more > 0 {
+		fmt.Fprintf(b, "           and %d more\n", more)
 	}
 }
 
@@ -73,8 +84,8 @@ func (r *Result) writeScores(b *strings.Builder) {
 		writePoint(b, "chosen", r.Chosen)
 	}
 	p := &r.Pictures
-	fmt.Fprintf(b, "  pictures  %d of %d with objects escaped, %d of %d without were falsely rejected, at score %.3f\n",
-		p.Escapes, p.WithObjects, p.FalseRejects, p.WithoutObjects, r.Chosen.Score)
+	fmt.Fprintf(b, "  pictures  %d of %d with objects escaped, %d of %d without were falsely rejected, %d of %d were unfit, at score %.3f\n",
+		p.Escapes, p.WithObjects, p.FalseRejects, p.WithoutObjects, r.Unfit.Total, r.Judged, r.Chosen.Score)
 	writeNames(b, "escaped", p.Escaped)
 	writeNames(b, "falsely rejected", p.FalseRejected)
 }
