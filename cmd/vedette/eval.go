@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
+	"github.com/vedette-io/vedette/infer/decode"
 	"github.com/vedette-io/vedette/internal/cv"
 	"github.com/vedette-io/vedette/internal/eval"
 	"github.com/vedette-io/vedette/internal/fileerr"
@@ -38,7 +40,11 @@ the DeepPCB list, or a folder of VOC-style text files. Detections are a file of 
 --format jsonl, COCO results, the folder of one of these, or a folder of VOC-style text files.
 
 DIR@GROUP,GROUP takes only some groups of a DeepPCB list, the first folders of its lines, and
---templates takes the template of each board as a picture without objects, too.`,
+--templates takes the template of each board as a picture without objects, too.
+
+A picture that the model calls unfit counts as one in which nothing was found, but as no escape
+(objects, and nothing was found) and no false reject (no objects, and something was found). A
+picture for which there is no answer is left out of every score.`,
 		Example: `  vedette eval --model yolox_nano.onnx --data coco64
   vedette eval --detections results.jsonl --data coco64 --format json
   vedette eval --model pcb-defects --data deeppcb@group50600,group77000 --templates`,
@@ -66,7 +72,7 @@ DIR@GROUP,GROUP takes only some groups of a DeepPCB list, the first folders of i
 			if detections != "" {
 				result, err = evalStored(ds, detections, opts)
 			} else {
-				result, err = evalModel(cmd.Context(), g, ds, model, opts)
+				result, err = evalModel(cmd.Context(), g, ds, model, opts, !cmd.Flags().Changed("score"))
 			}
 			if err != nil {
 				return err
@@ -83,7 +89,8 @@ DIR@GROUP,GROUP takes only some groups of a DeepPCB list, the first folders of i
 	f.StringVar(&detections, "detections", "", "stored detections: jsonl of vedette, COCO results, the folder of one, VOC-style folder")
 	f.StringVar(&format, "format", "text", "text or json")
 	f.Float64Var(&opts.IoU, "iou", 0, "overlap that counts as found (default: the data set's own, else 0.5)")
-	f.Float64Var(&opts.Score, "score", 0, "score threshold of the confusion matrix (default: the one with the best F1)")
+	f.Float64Var(&opts.Score, "score", 0, "score threshold of the confusion matrix and of the pictures; 0: the one with the best F1 "+
+		"(default: with --model the min_score of its manifest, with --detections 0)")
 	model.register(f)
 	return cmd
 }
@@ -96,7 +103,9 @@ func evalStored(ds *eval.Dataset, file string, opts eval.Options) (eval.Result, 
 	return eval.EvaluateStored(ds, dets, opts)
 }
 
-func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFlags, opts eval.Options) (eval.Result, error) {
+// evalModel shows the pictures to a model; with ownScore the threshold is what
+// the program runs the model with.
+func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFlags, opts eval.Options, ownScore bool) (eval.Result, error) {
 	if err := ds.HasPictures(); err != nil {
 		return eval.Result{}, &usageError{err}
 	}
@@ -107,7 +116,14 @@ func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFla
 	if m.Loaded.Manifest.Task != models.Detect {
 		return eval.Result{}, usagef("model %s does %s: eval scores detectors", m.Loaded.Manifest.Name, m.Loaded.Manifest.Task)
 	}
-	m.Loaded.Manifest.Output.MinScore = evalMinScore
+	output := &m.Loaded.Manifest.Output
+	if ownScore {
+		opts.Score = cmp.Or(output.MinScore, decode.DefaultMinScore)
+	}
+	output.MinScore = evalMinScore
+	if opts.Score > 0 { // what is counted at a lower score must be let through
+		output.MinScore = min(output.MinScore, opts.Score)
+	}
 	cv.SetThreads(1)
 	eng, err := infer.Open(m.Engine, g.log)
 	if err != nil {

@@ -20,7 +20,8 @@ type Options struct {
 	// scores; 0: what the authors of the data set use, else 0.5.
 	IoU float64
 	// Score is the threshold of the confusion matrix, of the pictures and of
-	// [Result.Chosen]; 0: the one with the best F1.
+	// [Result.Chosen]; 0: the one with the best F1, which says what a threshold
+	// chosen after the fact could do, not what the model's own does.
 	Score float64
 	// Labels, where known, are the labels the model can give: classes of the
 	// data set that are not among them are noted, and no common label is an

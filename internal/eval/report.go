@@ -88,6 +88,33 @@ func (r *Result) writeScores(b *strings.Builder) {
 		p.Escapes, p.WithObjects, p.FalseRejects, p.WithoutObjects, r.Unfit.Total, r.Judged, r.Chosen.Score)
 	writeNames(b, "escaped", p.Escaped)
 	writeNames(b, "falsely rejected", p.FalseRejected)
+	r.writeThresholds(b)
+}
+
+// writeThresholds shows what another threshold would do, and what the chosen
+// one does among them.
+func (r *Result) writeThresholds(b *strings.Builder) {
+	shown := []float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99}
+	points := []Point{r.Chosen}
+	for _, p := range r.Curve {
+		if slices.Contains(shown, p.Score) && p.Score != r.Chosen.Score {
+			points = append(points, p)
+		}
+	}
+	slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.Score, b.Score) })
+	rows := [][]string{{"score", "precision", "recall", "F1", "true", "false", "missed", ""}}
+	for _, p := range points {
+		mark := ""
+		if p.Score == r.Chosen.Score {
+			mark = "<"
+		}
+		rows = append(rows, []string{
+			fmt.Sprintf("%.3f", p.Score), p.Precision.String(), p.Recall.String(), p.F1.String(),
+			fmt.Sprint(p.True), fmt.Sprint(p.False), fmt.Sprint(p.Missed), mark,
+		})
+	}
+	fmt.Fprintf(b, "\nThresholds at IoU %s (<: the chosen one)\n", iouText(r.IoU))
+	writeTable(b, 1, rows)
 }
 
 func writePoint(b *strings.Builder, name string, p Point) {
