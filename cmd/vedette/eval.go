@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/vedette-io/vedette"
 	"github.com/vedette-io/vedette/infer"
+	"github.com/vedette-io/vedette/infer/decode"
 	"github.com/vedette-io/vedette/internal/cv"
 	"github.com/vedette-io/vedette/internal/eval"
 	"github.com/vedette-io/vedette/internal/fileerr"
@@ -24,6 +26,7 @@ const evalMinScore = 0.01
 func newEval(g *globals) *cobra.Command {
 	var (
 		data, detections, format string
+		templates                bool
 		model                    modelFlags
 		opts                     eval.Options
 	)
@@ -34,9 +37,17 @@ func newEval(g *globals) *cobra.Command {
 
 DIR is a YOLO folder (images/, labels/, names.yaml), a COCO JSON file or its folder,
 the DeepPCB list, or a folder of VOC-style text files. Detections are a file of vedette detect
---format jsonl, COCO results, the folder of one of these, or a folder of VOC-style text files.`,
+--format jsonl, COCO results, the folder of one of these, or a folder of VOC-style text files.
+
+DIR@GROUP,GROUP takes only some groups of a DeepPCB list, the first folders of its lines, and
+--templates takes the template of each board as a picture without objects, too.
+
+A picture that the model calls unfit counts as one in which nothing was found, but as no escape
+(objects, and nothing was found) and no false reject (no objects, and something was found). A
+picture for which there is no answer is left out of every score.`,
 		Example: `  vedette eval --model yolox_nano.onnx --data coco64
-  vedette eval --detections results.jsonl --data coco64 --format json`,
+  vedette eval --detections results.jsonl --data coco64 --format json
+  vedette eval --model pcb-defects --data deeppcb@group50600,group77000 --templates`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("format", format, "text", "json"); err != nil {
@@ -52,11 +63,16 @@ the DeepPCB list, or a folder of VOC-style text files. Detections are a file of 
 			if err != nil {
 				return &usageError{fileerr.Named(err)}
 			}
+			if templates {
+				if ds, err = ds.WithTemplates(); err != nil {
+					return &usageError{fileerr.Named(err)}
+				}
+			}
 			var result eval.Result
 			if detections != "" {
 				result, err = evalStored(ds, detections, opts)
 			} else {
-				result, err = evalModel(cmd.Context(), g, ds, model, opts)
+				result, err = evalModel(cmd.Context(), g, ds, model, opts, !cmd.Flags().Changed("score"))
 			}
 			if err != nil {
 				return err
@@ -68,11 +84,13 @@ the DeepPCB list, or a folder of VOC-style text files. Detections are a file of 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&data, "data", "", "data set: YOLO folder, COCO JSON, DeepPCB list, VOC-style folder")
+	f.StringVar(&data, "data", "", "data set: YOLO folder, COCO JSON, DeepPCB list (all or @GROUP,GROUP), VOC-style folder")
+	f.BoolVar(&templates, "templates", false, "DeepPCB: count the boards' templates, too, as pictures without objects")
 	f.StringVar(&detections, "detections", "", "stored detections: jsonl of vedette, COCO results, the folder of one, VOC-style folder")
 	f.StringVar(&format, "format", "text", "text or json")
 	f.Float64Var(&opts.IoU, "iou", 0, "overlap that counts as found (default: the data set's own, else 0.5)")
-	f.Float64Var(&opts.Score, "score", 0, "score threshold of the confusion matrix (default: the one with the best F1)")
+	f.Float64Var(&opts.Score, "score", 0, "score threshold of the confusion matrix and of the pictures; 0: the one with the best F1 "+
+		"(default: with --model the min_score of its manifest, with --detections 0)")
 	model.register(f)
 	return cmd
 }
@@ -85,7 +103,9 @@ func evalStored(ds *eval.Dataset, file string, opts eval.Options) (eval.Result, 
 	return eval.EvaluateStored(ds, dets, opts)
 }
 
-func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFlags, opts eval.Options) (eval.Result, error) {
+// evalModel shows the pictures to a model; with ownScore the threshold is what
+// the program runs the model with.
+func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFlags, opts eval.Options, ownScore bool) (eval.Result, error) {
 	if err := ds.HasPictures(); err != nil {
 		return eval.Result{}, &usageError{err}
 	}
@@ -96,7 +116,14 @@ func evalModel(ctx context.Context, g *globals, ds *eval.Dataset, flags modelFla
 	if m.Loaded.Manifest.Task != models.Detect {
 		return eval.Result{}, usagef("model %s does %s: eval scores detectors", m.Loaded.Manifest.Name, m.Loaded.Manifest.Task)
 	}
-	m.Loaded.Manifest.Output.MinScore = evalMinScore
+	output := &m.Loaded.Manifest.Output
+	if ownScore {
+		opts.Score = cmp.Or(output.MinScore, decode.DefaultMinScore)
+	}
+	output.MinScore = evalMinScore
+	if opts.Score > 0 { // what is counted at a lower score must be let through
+		output.MinScore = min(output.MinScore, opts.Score)
+	}
 	cv.SetThreads(1)
 	eng, err := infer.Open(m.Engine, g.log)
 	if err != nil {

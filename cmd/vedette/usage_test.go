@@ -9,6 +9,7 @@ import (
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	synthetic := "synthetic://bars?frames=1"
+	madeSet := "../../internal/eval/testdata/coco_made/gt.json"
 	for _, c := range []struct {
 		args string // split at spaces
 		says string // of the sentence
@@ -45,6 +46,8 @@ func TestUsage(t *testing.T) {
 		{"eval --data .", "either --model or --detections"},
 		{"eval --data nosuch --detections x", "nosuch: no such file"},
 		{"eval --data . --detections x", "not a data set"},
+		{"eval --data " + madeSet + "@groupA --detections x", "only a DeepPCB list has groups"},
+		{"eval --data " + madeSet + " --detections x --templates", "only boards of a DeepPCB list have templates"},
 		{"watch --since yesterday", `--since "yesterday"`},
 		{"watch --camera Gate.1", `--camera: invalid id "Gate.1"`},
 		{"watch --format xml", "want text or jsonl"},

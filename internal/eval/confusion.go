@@ -21,7 +21,7 @@ const Background = "background"
 // confuse fills the matrix. Detections and truths of the same class are
 // matched first, as every other score does it; what is left is matched without
 // regard to class, the greatest overlap first.
-func confuse(ds *Dataset, judged []bool, verdicts []verdict, iou float64) Confusion {
+func confuse(ds *Dataset, outcomes []Outcome, verdicts []verdict, iou float64) Confusion {
 	n := len(ds.Classes)
 	c := Confusion{Labels: append(slices.Clone(ds.Classes), Background), Matrix: make([][]int, n+1)}
 	for i := range c.Matrix {
@@ -43,7 +43,7 @@ func confuse(ds *Dataset, judged []bool, verdicts []verdict, iou float64) Confus
 		}
 	}
 	for i := range ds.Items {
-		if !judged[i] {
+		if !outcomes[i].scored() {
 			continue
 		}
 		truth := ds.Items[i].Truth
@@ -94,11 +94,12 @@ func matchAnyClass(dets []found, truth []Truth, taken []bool, iou float64) []int
 }
 
 // Pictures counts whole pictures, at one score: what an inspection line calls
-// escapes and false rejects.
+// escapes and false rejects. A picture that the model called unfit is neither:
+// nobody takes it for a good one, and nothing was found in it.
 type Pictures struct {
-	WithObjects    int      `json:"with_objects"`    // pictures that show something
+	WithObjects    int      `json:"with_objects"`    // pictures that show something, unfit ones too
 	Escapes        int      `json:"escapes"`         // of these, nothing was found in
-	WithoutObjects int      `json:"without_objects"` // pictures that show nothing
+	WithoutObjects int      `json:"without_objects"` // pictures that show nothing, unfit ones too
 	FalseRejects   int      `json:"false_rejects"`   // of these, something was found in
 	Escaped        []string `json:"escaped"`
 	FalseRejected  []string `json:"false_rejected"`
@@ -106,7 +107,7 @@ type Pictures struct {
 
 // countPictures judges whole pictures by the verdicts of at least the score
 // in use.
-func countPictures(ds *Dataset, judged []bool, verdicts []verdict) Pictures {
+func countPictures(ds *Dataset, outcomes []Outcome, verdicts []verdict) Pictures {
 	p := Pictures{Escaped: []string{}, FalseRejected: []string{}}
 	something := make([]bool, len(ds.Items))
 	for _, v := range verdicts {
@@ -116,11 +117,12 @@ func countPictures(ds *Dataset, judged []bool, verdicts []verdict) Pictures {
 	}
 	for i := range ds.Items {
 		item := &ds.Items[i]
-		if !judged[i] {
+		if !outcomes[i].scored() {
 			continue
 		}
-		shows := slices.ContainsFunc(item.Truth, func(t Truth) bool { return !t.optional() })
+		shows := item.shows()
 		switch {
+		case outcomes[i].unfit():
 		case shows && !something[i]:
 			p.Escaped = append(p.Escaped, item.Name)
 		case !shows && something[i]:

@@ -57,6 +57,11 @@ type Item struct {
 	Truth         []Truth
 }
 
+// shows reports whether there is something to be found in the picture.
+func (it *Item) shows() bool {
+	return slices.ContainsFunc(it.Truth, func(t Truth) bool { return !t.optional() })
+}
+
 // Dataset is pictures and what they are known to show. It is read-only after
 // [Open] and then safe for concurrent use.
 type Dataset struct {
@@ -75,8 +80,9 @@ type Dataset struct {
 	// Notes are remarks that a reader of the scores needs.
 	Notes []string
 
-	ids map[int64]int // COCO image id to index in Items
-	cat map[int64]int // COCO category id to index in Classes
+	root string        // the folder that the names of a DeepPCB list are relative to
+	ids  map[int64]int // COCO image id to index in Items
+	cat  map[int64]int // COCO category id to index in Classes
 }
 
 // ErrUnknownDataset is wrapped by the error of [Open] when path is none of the
@@ -91,11 +97,22 @@ const knownDatasets = "known are a YOLO folder (images/, labels/ and names.yaml)
 // with VOC-style gts/*.txt. Pictures are not decoded; where labels are
 // relative, their headers are read for the size.
 //
+// A DeepPCB list can be restricted to some of its groups, the first folder of
+// each line: "DIR@group50600,group77000". A path that exists as it is written
+// is not taken apart.
+//
 // Errors name the file and, for text, the line.
 func Open(path string) (*Dataset, error) {
-	ds, err := open(path)
+	file, groups, err := splitGroups(path)
 	if err != nil {
 		return nil, fmt.Errorf("open data set: %w", err)
+	}
+	ds, err := open(file, groups)
+	if err != nil {
+		return nil, fmt.Errorf("open data set: %w", err)
+	}
+	if groups != nil && ds.Format != FormatDeepPCB {
+		return nil, fmt.Errorf("open data set: %s: only a DeepPCB list has groups to choose with @, and this is a data set of the format %s", path, ds.Format)
 	}
 	ds.Path = path
 	if len(ds.Items) == 0 {
@@ -107,7 +124,8 @@ func Open(path string) (*Dataset, error) {
 	return ds, nil
 }
 
-func open(name string) (*Dataset, error) {
+// open reads the data set called name; groups matters only to DeepPCB.
+func open(name string, groups []string) (*Dataset, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
@@ -117,7 +135,7 @@ func open(name string) (*Dataset, error) {
 		case ".json":
 			return openCOCO(name)
 		case ".txt":
-			return openDeepPCB(name)
+			return openDeepPCB(name, groups)
 		}
 		return nil, fmt.Errorf("%s: %w; %s", name, ErrUnknownDataset, knownDatasets)
 	}
@@ -131,7 +149,7 @@ func open(name string) (*Dataset, error) {
 	case has("gts"):
 		return openVOC(name)
 	case has("trainval.txt"):
-		return openDeepPCB(filepath.Join(name, "trainval.txt"))
+		return openDeepPCB(filepath.Join(name, "trainval.txt"), groups)
 	}
 	if found, _ := filepath.Glob(filepath.Join(escapeGlob(name), "*.json")); len(found) == 1 {
 		return openCOCO(found[0])

@@ -1,9 +1,14 @@
 package eval
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -16,16 +21,17 @@ func deepPCBClasses() []string {
 // openDeepPCB reads a list of the DeepPCB data set
 // (https://github.com/tangsanli5201/DeepPCB): one line "picture labels" per
 // board, relative to the list. The pictures on disk end in _test (the board)
-// and _temp (its template), which the list leaves out.
-func openDeepPCB(list string) (*Dataset, error) {
+// and _temp (its template), which the list leaves out. Only boards of groups
+// are taken, if there are any.
+func openDeepPCB(list string, groups []string) (*Dataset, error) {
 	data, err := os.ReadFile(list)
 	if err != nil {
 		return nil, err
 	}
 	// The authors score a hit at an overlap of more than 0.33.
-	ds := &Dataset{Format: FormatDeepPCB, Classes: deepPCBClasses(), IoU: Above(0.33)}
 	dir := filepath.Dir(list)
-	seen := map[string]int{}
+	ds := &Dataset{Format: FormatDeepPCB, Classes: deepPCBClasses(), IoU: Above(0.33), root: dir}
+	seen, known := map[string]int{}, map[string]bool{}
 	err = lines(data, func(number int, line string) error {
 		item, labels, err := deepPCBLine(line)
 		if err != nil {
@@ -35,6 +41,13 @@ func openDeepPCB(list string) (*Dataset, error) {
 			return fmt.Errorf("%s:%d: %s is already on line %d", list, number, item, first)
 		}
 		seen[item] = number
+		group := deepPCBGroup(item)
+		if group != "" {
+			known[group] = true
+		}
+		if groups != nil && !slices.Contains(groups, group) {
+			return nil
+		}
 		file := filepath.Join(dir, filepath.FromSlash(labels))
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -55,8 +68,81 @@ func openDeepPCB(list string) (*Dataset, error) {
 		ds.Items = append(ds.Items, it)
 		return nil
 	})
-	return ds, err
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		if !known[g] {
+			return nil, fmt.Errorf("%s: no board is of the group %q; the groups there are: %s",
+				list, g, cmp.Or(strings.Join(slices.Sorted(maps.Keys(known)), ", "), "none"))
+		}
+	}
+	return ds, nil
 }
+
+// splitGroups takes "DIR@group,group" apart; groups is nil where none are
+// asked for.
+func splitGroups(spec string) (path string, groups []string, err error) {
+	if _, err := os.Stat(spec); err == nil {
+		return spec, nil, nil
+	}
+	at := strings.LastIndexByte(spec, '@')
+	if at < 0 || strings.ContainsRune(spec[at:], filepath.Separator) {
+		return spec, nil, nil
+	}
+	path = spec[:at]
+	if _, err := os.Stat(path); err != nil {
+		return spec, nil, nil // the error about all that was written says most
+	}
+	for g := range strings.SplitSeq(spec[at+1:], ",") {
+		if g == "" { // an empty variable in a script must not choose all groups
+			return "", nil, fmt.Errorf("%s: want names of groups after the @, with commas between them", spec)
+		}
+		groups = append(groups, g)
+	}
+	return path, groups, nil
+}
+
+// deepPCBGroup is the group of a board: the first folder of its name, if any.
+func deepPCBGroup(item string) string {
+	if group, _, nested := strings.Cut(item, "/"); nested {
+		return group
+	}
+	return ""
+}
+
+// WithTemplates is ds and, after each board, the template without defects that
+// it was made after: a picture that shows no object, so that false rejects can
+// be counted. Only DeepPCB has templates.
+func (ds *Dataset) WithTemplates() (*Dataset, error) {
+	if ds.Format != FormatDeepPCB {
+		return nil, fmt.Errorf("data set %s: only boards of a DeepPCB list have templates, and this is a data set of the format %s", ds.Path, ds.Format)
+	}
+	with := *ds
+	with.Items = make([]Item, 0, 2*len(ds.Items))
+	for _, board := range ds.Items {
+		ext := filepath.Ext(board.Name)
+		template := Item{Name: strings.TrimSuffix(board.Name, boardEnd+ext) + templateEnd + ext}
+		template.Path = filepath.Join(ds.root, filepath.FromSlash(template.Name))
+		var err error
+		template.Width, template.Height, err = pictureSize(template.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("data set %s: the template of the board %s is missing: %s", ds.Path, board.Name, template.Path)
+		}
+		if err != nil {
+			return nil, err
+		}
+		with.Items = append(with.Items, board, template)
+	}
+	with.Notes = append(slices.Clone(ds.Notes), fmt.Sprintf("the templates of the boards are in it, as pictures without objects: %d of %d pictures", len(ds.Items), len(with.Items)))
+	return &with, nil
+}
+
+// How the names of pictures on disk end, before the extension.
+const (
+	boardEnd    = "_test"
+	templateEnd = "_temp"
+)
 
 // deepPCBLine reads a line of the list and gives the picture the name it has
 // on disk.
@@ -71,7 +157,7 @@ func deepPCBLine(line string) (picture, labels string, err error) {
 		}
 	}
 	ext := filepath.Ext(parts[0])
-	return strings.TrimSuffix(parts[0], ext) + "_test" + ext, parts[1], nil
+	return strings.TrimSuffix(parts[0], ext) + boardEnd + ext, parts[1], nil
 }
 
 // parseDeepPCB reads a label file: lines "x1 y1 x2 y2 type".

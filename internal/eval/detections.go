@@ -30,8 +30,19 @@ type Outcome struct {
 	Found  []Scored
 }
 
-// NotJudged is the error with which a detector says that it has no answer for
-// a picture: the picture is counted apart and the evaluation goes on.
+// scored reports whether a picture is in the scores: there is an answer for it.
+// Unfit is one, too: if pictures called unfit were left out, a model that calls
+// hard pictures unfit would score better for it.
+func (o *Outcome) scored() bool { return o.Status == vedette.StatusOK || o.unfit() }
+
+// unfit reports whether the model itself said that the picture cannot be
+// judged.
+func (o *Outcome) unfit() bool { return o.Status == vedette.StatusUnfit }
+
+// NotJudged is the error with which a detector says that it found neither
+// objects nor none in a picture, and the evaluation goes on. An unfit picture
+// counts as one in which nothing was found; with any other status there is no
+// answer, and the picture is left out of the scores.
 type NotJudged struct {
 	Status vedette.Status // unfit, failed or expired
 	Reason string

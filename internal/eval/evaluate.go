@@ -20,7 +20,8 @@ type Options struct {
 	// scores; 0: what the authors of the data set use, else 0.5.
 	IoU float64
 	// Score is the threshold of the confusion matrix, of the pictures and of
-	// [Result.Chosen]; 0: the one with the best F1.
+	// [Result.Chosen]; 0: the one with the best F1, which says what a threshold
+	// chosen after the fact could do, not what the model's own does.
 	Score float64
 	// Labels, where known, are the labels the model can give: classes of the
 	// data set that are not among them are noted, and no common label is an
@@ -33,7 +34,7 @@ type Options struct {
 }
 
 // DetectFunc finds the objects of one picture. It returns a [*NotJudged] error
-// for a picture it has no answer for; any other error ends the evaluation. It
+// for a picture that is unfit or that it has no answer for; any other error ends the evaluation. It
 // must be safe for concurrent use when [Options.Parallel] is above 1. Scores
 // should go down to 0.05 or lower: average precision needs the doubtful ones.
 type DetectFunc func(ctx context.Context, item Item) ([]Scored, error)
@@ -130,14 +131,12 @@ func score(ds *Dataset, outcomes []Outcome, notes []string, opts Options) (Resul
 		return Result{}, errors.New("score threshold is not a number")
 	}
 	r := Result{Data: describe(ds), IoU: opts.IoU, Notes: append([]string{}, notes...)}
-	judged := make([]bool, len(ds.Items))
-	r.NotJudged = notScored(ds, outcomes, judged)
-	r.Judged = len(ds.Items) - r.NotJudged.Total
+	r.countAnswers(ds, outcomes)
 	if r.Judged == 0 {
 		return Result{}, fmt.Errorf("none of the %d pictures was judged (%s: %s): there is nothing to score",
 			len(ds.Items), r.NotJudged.Pictures[0].Name, (&NotJudged{r.NotJudged.Pictures[0].Status, r.NotJudged.Pictures[0].Reason}).Error())
 	}
-	dets, unknown, err := mapLabels(ds, outcomes, judged)
+	dets, unknown, err := mapLabels(ds, outcomes)
 	if err != nil {
 		return Result{}, err
 	}
@@ -151,12 +150,12 @@ func score(ds *Dataset, outcomes []Outcome, notes []string, opts Options) (Resul
 	if note := unknown.note(); note != "" {
 		r.Notes = append(r.Notes, note)
 	}
-	r.fill(ds, judged, groupByClass(ds, judged, dets), opts)
+	r.fill(ds, outcomes, groupByClass(ds, outcomes, dets), opts)
 	return r, nil
 }
 
 // fill computes every score from the groups.
-func (r *Result) fill(ds *Dataset, judged []bool, groups [][]group, opts Options) {
+func (r *Result) fill(ds *Dataset, outcomes []Outcome, groups [][]group, opts Options) {
 	coco := scoreCOCO(groups)
 	voc := scoreVOC(groups, opts.IoU, ds.Inclusive)
 	verdicts := judge(groups, opts.IoU)
@@ -193,8 +192,8 @@ func (r *Result) fill(ds *Dataset, judged []bool, groups [][]group, opts Options
 		return cmp.Or(cmp.Compare(b.Objects, a.Objects), cmp.Compare(b.Found, a.Found))
 	})
 	counted := above(verdicts, r.Chosen.Score)
-	r.Confusion = confuse(ds, judged, counted, opts.IoU)
-	r.Pictures = countPictures(ds, judged, counted)
+	r.Confusion = confuse(ds, outcomes, counted, opts.IoU)
+	r.Pictures = countPictures(ds, outcomes, counted)
 }
 
 func classResult(name string, gs []group, coco *cocoClass, voc VOC) ClassResult {
@@ -235,28 +234,37 @@ func describe(ds *Dataset) DataSummary {
 	return d
 }
 
-// notScored sets judged for the pictures with an answer and lists the others.
-func notScored(ds *Dataset, outcomes []Outcome, judged []bool) NotScored {
-	n := NotScored{ByStatus: map[vedette.Status]int{}, Pictures: []NotScoredPicture{}}
-	for i, o := range outcomes {
-		if o.Status == vedette.StatusOK {
-			judged[i] = true
-			continue
+// countAnswers lists the pictures without an answer and the unfit ones, and
+// counts those that are scored.
+func (r *Result) countAnswers(ds *Dataset, outcomes []Outcome) {
+	r.NotJudged = NotScored{ByStatus: map[vedette.Status]int{}, Pictures: []NotScoredPicture{}}
+	r.Unfit = Unfit{Pictures: []NotScoredPicture{}}
+	for i := range outcomes {
+		o := &outcomes[i]
+		picture := NotScoredPicture{Name: ds.Items[i].Name, Status: o.Status, Reason: o.Reason}
+		switch {
+		case !o.scored():
+			r.NotJudged.Total++
+			r.NotJudged.ByStatus[o.Status]++
+			r.NotJudged.Pictures = append(r.NotJudged.Pictures, picture)
+		case o.unfit():
+			r.Unfit.Total++
+			if ds.Items[i].shows() {
+				r.Unfit.WithObjects++
+			}
+			r.Unfit.Pictures = append(r.Unfit.Pictures, picture)
 		}
-		n.Total++
-		n.ByStatus[o.Status]++
-		n.Pictures = append(n.Pictures, NotScoredPicture{Name: ds.Items[i].Name, Status: o.Status, Reason: o.Reason})
 	}
-	return n
+	r.Judged = len(ds.Items) - r.NotJudged.Total
 }
 
 // mapLabels turns labels into classes, and counts those that are none.
-func mapLabels(ds *Dataset, outcomes []Outcome, judged []bool) ([][]found, strangers, error) {
+func mapLabels(ds *Dataset, outcomes []Outcome) ([][]found, strangers, error) {
 	names := newClasses(ds.Classes)
 	unknown := strangers{}
 	out := make([][]found, len(outcomes))
 	for i, o := range outcomes {
-		if !judged[i] {
+		if o.Status != vedette.StatusOK {
 			continue
 		}
 		for _, s := range o.Found {

@@ -12,7 +12,7 @@ type found struct {
 	box   Rect
 }
 
-// group is what one judged picture shows of one class, and what was found.
+// group is what one scored picture shows of one class, and what was found.
 type group struct {
 	item  int
 	truth []Truth
@@ -22,7 +22,7 @@ type group struct {
 
 // groupByClass sorts everything into groups, by class and then by item; a
 // class without truth or detections in a picture has no group for it.
-func groupByClass(ds *Dataset, judged []bool, dets [][]found) [][]group {
+func groupByClass(ds *Dataset, outcomes []Outcome, dets [][]found) [][]group {
 	groups := make([][]group, len(ds.Classes))
 	at := func(class, item int) *group {
 		g := groups[class]
@@ -32,7 +32,7 @@ func groupByClass(ds *Dataset, judged []bool, dets [][]found) [][]group {
 		return &groups[class][len(groups[class])-1]
 	}
 	for i := range ds.Items {
-		if !judged[i] {
+		if !outcomes[i].scored() {
 			continue
 		}
 		for index, t := range ds.Items[i].Truth {

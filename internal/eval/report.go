@@ -43,15 +43,26 @@ func (r *Result) writeHead(b *strings.Builder) {
 			parts = append(parts, fmt.Sprintf("%d %s", n.ByStatus[status], status))
 		}
 		fmt.Fprintf(b, "NOT JUDGED %d pictures are left out of every score: %s\n", n.Total, strings.Join(parts, ", "))
-		for _, p := range n.Pictures[:min(len(n.Pictures), 5)] {
-			fmt.Fprintf(b, "           %s: %s\n", p.Name, (&NotJudged{p.Status, p.Reason}).Error())
-		}
-		if more := len(n.Pictures) - 5; more > 0 {
-			fmt.Fprintf(b, "           and %d more\n", more)
-		}
+		writeReasons(b, n.Pictures)
+	}
+	if u := &r.Unfit; u.Total > 0 {
+		fmt.Fprintf(b, "UNFIT      %d of the judged pictures, as the model itself says (%d with objects): nothing counts as found there,\n"+
+			"           but they are neither escapes nor false rejects\n", u.Total, u.WithObjects)
+		writeReasons(b, u.Pictures)
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(b, "Note       %s\n", note)
+	}
+}
+
+// writeReasons says of the first few pictures what the matter is.
+func writeReasons(b *strings.Builder, pictures []NotScoredPicture) {
+	const most = 5
+	for _, p := range pictures[:min(len(pictures), most)] {
+		fmt.Fprintf(b, "           %s: %s\n", p.Name, (&NotJudged{p.Status, p.Reason}).Error())
+	}
+	if more := len(pictures) - most; more > 0 {
+		fmt.Fprintf(b, "           and %d more\n", more)
 	}
 }
 
@@ -73,10 +84,37 @@ func (r *Result) writeScores(b *strings.Builder) {
 		writePoint(b, "chosen", r.Chosen)
 	}
 	p := &r.Pictures
-	fmt.Fprintf(b, "  pictures  %d of %d with objects escaped, %d of %d without were falsely rejected, at score %.3f\n",
-		p.Escapes, p.WithObjects, p.FalseRejects, p.WithoutObjects, r.Chosen.Score)
+	fmt.Fprintf(b, "  pictures  %d of %d with objects escaped, %d of %d without were falsely rejected, %d of %d were unfit, at score %.3f\n",
+		p.Escapes, p.WithObjects, p.FalseRejects, p.WithoutObjects, r.Unfit.Total, r.Judged, r.Chosen.Score)
 	writeNames(b, "escaped", p.Escaped)
 	writeNames(b, "falsely rejected", p.FalseRejected)
+	r.writeThresholds(b)
+}
+
+// writeThresholds shows what another threshold would do, and what the chosen
+// one does among them.
+func (r *Result) writeThresholds(b *strings.Builder) {
+	shown := []float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99}
+	points := []Point{r.Chosen}
+	for _, p := range r.Curve {
+		if slices.Contains(shown, p.Score) && p.Score != r.Chosen.Score {
+			points = append(points, p)
+		}
+	}
+	slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.Score, b.Score) })
+	rows := [][]string{{"score", "precision", "recall", "F1", "true", "false", "missed", ""}}
+	for _, p := range points {
+		mark := ""
+		if p.Score == r.Chosen.Score {
+			mark = "<"
+		}
+		rows = append(rows, []string{
+			fmt.Sprintf("%.3f", p.Score), p.Precision.String(), p.Recall.String(), p.F1.String(),
+			fmt.Sprint(p.True), fmt.Sprint(p.False), fmt.Sprint(p.Missed), mark,
+		})
+	}
+	fmt.Fprintf(b, "\nThresholds at IoU %s (<: the chosen one)\n", iouText(r.IoU))
+	writeTable(b, 1, rows)
 }
 
 func writePoint(b *strings.Builder, name string, p Point) {

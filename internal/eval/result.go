@@ -47,8 +47,9 @@ func (v *Value) UnmarshalJSON(b []byte) error {
 // "vedette eval --format json" writes; [Result.Text] is the table.
 type Result struct {
 	Data      DataSummary `json:"data"`
-	Judged    int         `json:"judged"` // pictures the scores are about
+	Judged    int         `json:"judged"` // pictures the scores are about, unfit ones too
 	NotJudged NotScored   `json:"not_judged"`
+	Unfit     Unfit       `json:"unfit"`
 	Found     int         `json:"found"` // detections in judged pictures, of known classes
 	Notes     []string    `json:"notes"`
 
@@ -78,14 +79,24 @@ type DataSummary struct {
 	Optional int    `json:"optional"` // crowds and objects marked ignore
 }
 
-// NotScored counts the pictures that were not judged, and says why.
+// NotScored counts the pictures for which there is no answer, and says why.
 type NotScored struct {
 	Total    int                    `json:"total"`
 	ByStatus map[vedette.Status]int `json:"by_status"`
 	Pictures []NotScoredPicture     `json:"pictures"`
 }
 
-// NotScoredPicture is one picture that was not judged.
+// Unfit counts the pictures of which the model itself said that they cannot be
+// judged. The scores take them for pictures in which nothing was found, so
+// that what they show is missed; [Pictures] counts them as neither escapes nor
+// false rejects.
+type Unfit struct {
+	Total       int                `json:"total"`
+	WithObjects int                `json:"with_objects"` // of these, pictures that show something
+	Pictures    []NotScoredPicture `json:"pictures"`
+}
+
+// NotScoredPicture is one picture that was not judged, and why.
 type NotScoredPicture struct {
 	Name   string         `json:"name"`
 	Status vedette.Status `json:"status"`
