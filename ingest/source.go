@@ -50,7 +50,28 @@ var devicePath = regexp.MustCompile(`^(?:/dev/video)?(\d{1,3})$`)
 //	rtsp://…  rtsps://…  http://…  https://… (MJPEG)  file://…
 //	0, 1, … or /dev/videoN
 //	gstreamer:PIPELINE
-//	synthetic://bars?width=640&height=360&fps=25&frames=0&seed=0
+//	synthetic://bars  synthetic://line
+//
+// The first pattern is a test card with the frame's number burnt in, the second
+// a belt of printed circuit boards. Behind a ? may stand, with & between them:
+//
+//	width, height   of a frame; bars: 16 to 16384, 640×360 unless given,
+//	                line: 128 to 4096, 640×640 unless given
+//	fps=25          frames a second, more than 0 and up to 1000
+//	frames=0        how many; 0: without end, and in real time
+//	seed=0          other colours; other boards and noise
+//
+// and for the line alone:
+//
+//	speed=0.5       boards a second, 0 to 100
+//	light=1         brightness, 0 to 10
+//	noise=3         deviation of the sensor's noise in grey levels, 0 to 100
+//	defects=0.5     share of the boards that have defects, 0 to 1
+//	max_defects=3   most defects of a board, 1 to 50
+//	empty=0         share of the places on the belt without a board, 0 to 1
+//	plain=true      false: boards with all that looks like a defect and is none
+//
+// A board has 520×520 pixels, or fewer where the frame is too small for that.
 //
 // It looks at the file system to tell a folder from a file, but a file that
 // does not exist is no error here; see [Source.Check].

@@ -43,6 +43,7 @@ func TestParseSource(t *testing.T) {
 		{"gstreamer:v4l2src ! videoconvert ! appsink", ingest.GStreamer, false, "gstreamer", ""},
 		{"synthetic://bars", ingest.Synthetic, false, "synthetic-bars", ""},
 		{"synthetic://bars?frames=10", ingest.Synthetic, true, "synthetic-bars", ""},
+		{"synthetic://line?width=128&height=128&plain=false", ingest.Synthetic, false, "synthetic-line", ""},
 	} {
 		t.Run(tc.in, func(t *testing.T) {
 			s, err := ingest.ParseSource(tc.in)
@@ -98,7 +99,15 @@ func TestParseSourceRefuses(t *testing.T) {
 		"synthetic://line-of-parts":           "there are synthetic://bars",
 		"synthetic://bars?width=7":            "bad value of width",
 		"synthetic://bars?geheim=1":           "unknown parameter",
-		"synthetic://bars?fps=NaN":            "bad value of fps",
+		"synthetic://bars?fps=NaN":            "bad value of fps: want 0 to 1000",
+		"synthetic://bars?fps=0":              "bad value of fps: want more than 0",
+		"synthetic://bars?seed=geheim":        "bad value of seed: want a whole number",
+		"synthetic://bars?speed=1":            "unknown parameter",
+		"synthetic://line?height=127":         "bad value of height: want 128 to 4096",
+		"synthetic://line?width=4097":         "bad value of width: want 128 to 4096",
+		"synthetic://line?speed=geheim":       "bad value of speed: want 0 to 100",
+		"synthetic://line?max_defects=0":      "bad value of max_defects: want 1 to 50",
+		"synthetic://line?plain=geheim":       "bad value of plain: want true or false",
 		"file://server/share.mp4":             "names no host",
 		"a\x00b":                              "zero byte",
 		"rtsp://admin:geheim/slash@host:5 4/": "URL",

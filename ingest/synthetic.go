@@ -48,13 +48,12 @@ func parsePattern(u *url.URL) (pattern, error) {
 			return p, fmt.Errorf("unknown parameter; known are width, height, fps, frames and seed, and for line speed, light, noise, defects, max_defects, empty and plain")
 		}
 		if err != nil {
-			return p, fmt.Errorf("bad value of %s", key)
+			return p, fmt.Errorf("bad value of %s: %w", key, err)
 		}
 	}
 	if isLine {
-		p.line.Width, p.line.Height, p.line.FPS, p.line.Seed = p.width, p.height, p.fps, p.seed
-		p.line.BoardWidth = min(p.line.BoardWidth, p.width*13/16)
-		p.line.BoardHeight = min(p.line.BoardHeight, p.height*13/16)
+		p.line = p.line.Sized(p.width, p.height)
+		p.line.FPS, p.line.Seed = p.fps, p.seed
 		if _, err := board.NewLine(p.line); err != nil {
 			return p, err
 		}
@@ -64,20 +63,24 @@ func parsePattern(u *url.URL) (pattern, error) {
 
 // set takes a parameter that every pattern has.
 func (p *pattern) set(key, value string) (known bool, err error) {
+	low, high := 16, 16384
+	if p.name == "line" {
+		low, high = board.MinSide, board.MaxSide
+	}
 	switch key {
 	case "width":
-		p.width, err = parseInt(value, 16, 16384)
+		p.width, err = parseInt(value, low, high)
 	case "height":
-		p.height, err = parseInt(value, 16, 16384)
+		p.height, err = parseInt(value, low, high)
 	case "fps":
 		p.fps, err = parseFloat(value, maxFPS)
-		if p.fps == 0 {
+		if err == nil && p.fps == 0 {
 			err = fmt.Errorf("want more than 0")
 		}
 	case "frames":
-		p.frames, err = strconv.ParseUint(value, 10, 63)
+		p.frames, err = parseUint(value, 63)
 	case "seed":
-		p.seed, err = strconv.ParseUint(value, 10, 64)
+		p.seed, err = parseUint(value, 64)
 	default:
 		return false, nil
 	}
@@ -100,16 +103,20 @@ func (p *pattern) setLine(key, value string) (known bool, err error) {
 	case "empty": // share of places without a board
 		p.line.Empty, err = parseFloat(value, 1)
 	case "plain": // false: boards with all that looks like a defect
-		p.line.Plain, err = strconv.ParseBool(value)
+		if p.line.Plain, err = strconv.ParseBool(value); err != nil {
+			err = fmt.Errorf("want true or false")
+		}
 	default:
 		return false, nil
 	}
 	return true, err
 }
 
+// The errors of the three below replace those of strconv, which repeat the value.
+
 func parseFloat(s string, most float64) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
-	if err == nil && !(v >= 0 && v <= most) {
+	if err != nil || !(v >= 0 && v <= most) {
 		err = fmt.Errorf("want 0 to %g", most)
 	}
 	return v, err
@@ -117,8 +124,16 @@ func parseFloat(s string, most float64) (float64, error) {
 
 func parseInt(s string, low, high int) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err == nil && (n < low || n > high) {
+	if err != nil || n < low || n > high {
 		err = fmt.Errorf("want %d to %d", low, high)
+	}
+	return n, err
+}
+
+func parseUint(s string, bits int) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, bits)
+	if err != nil {
+		err = fmt.Errorf("want a whole number, 0 or more")
 	}
 	return n, err
 }

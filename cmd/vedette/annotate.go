@@ -26,10 +26,18 @@ type annotator struct {
 }
 
 func newAnnotator(dir string, onError func(error)) (*annotator, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, usagef("--save %s: the folder cannot be made: %w", dir, fileerr.Cause(err))
+	if err := makeFolder("--save", dir); err != nil {
+		return nil, err
 	}
 	return &annotator{dir: dir, err: onError}, nil
+}
+
+// makeFolder makes what a flag names.
+func makeFolder(name, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return usagef("%s %s: the folder cannot be made: %w", name, dir, fileerr.Cause(err))
+	}
+	return nil
 }
 
 // save writes one picture. It is safe for concurrent use.
@@ -56,13 +64,17 @@ func (a *annotator) write(d *vedette.Detection, pic preprocess.Picture) error {
 	if a.buf, err = cv.EncodeJPEG(a.buf[:0], view, jpegQuality); err != nil {
 		return err
 	}
-	name := d.ID
-	if d.Item != "" {
-		// Pictures of several folders, or of one name with two endings, stay apart.
-		stem := strings.TrimSuffix(filepath.Base(d.Item), filepath.Ext(d.Item))
-		name = fmt.Sprintf("%s-%s-%06d-%s", stem, d.Camera, d.Seq, d.Model.Name)
+	return os.WriteFile(filepath.Join(a.dir, pictureName(d)+".jpg"), a.buf, 0o644)
+}
+
+// pictureName names a saved picture, without an ending.
+func pictureName(d *vedette.Detection) string {
+	if d.Item == "" {
+		return d.ID
 	}
-	return os.WriteFile(filepath.Join(a.dir, name+".jpg"), a.buf, 0o644)
+	// Pictures of several folders, or of one name with two endings, stay apart.
+	stem := strings.TrimSuffix(filepath.Base(d.Item), filepath.Ext(d.Item))
+	return fmt.Sprintf("%s-%s-%06d-%s", stem, d.Camera, d.Seq, d.Model.Name)
 }
 
 func viewOf(pic preprocess.Picture) cv.View {

@@ -24,12 +24,13 @@ const detectAttempts = 3
 
 // detectOptions are the flags of detect.
 type detectOptions struct {
-	model                             modelFlags
-	fps, minScore                     float64
-	labels                            []string
-	every                             bool
-	format, save, transport, decoding string
-	shipped                           bool // no --model was given
+	model                       modelFlags
+	fps, minScore               float64
+	labels                      []string
+	every                       bool
+	format, transport, decoding string
+	save, saveFrames            string
+	shipped                     bool // no --model was given
 }
 
 func newDetect(g *globals) *cobra.Command {
@@ -41,11 +42,18 @@ func newDetect(g *globals) *cobra.Command {
 image, a folder or glob of images, rtsp://…, http://… (MJPEG), synthetic://…, a device
 number, or gstreamer:PIPELINE. Images that follow each other are one source, as a folder is.
 
+synthetic://line is a belt of circuit boards: boards a second (speed=0.5), light=1, noise=3, the
+share of boards with defects (defects=0.5) and how many these have at most (max_defects=3), the
+share of empty places (empty=0), boards that are hard to judge (plain=false). Like synthetic://bars,
+a test card, it takes seed, width, height, fps and frames (0: live, without end):
+'synthetic://line?speed=1&frames=100'.
+
 Every frame of a file or image is looked at, or those that --fps asks for; of a live source
 the newest frame, unless --every is given.`,
 		Example: `  vedette detect video.mp4 --model yolox_nano.onnx
   vedette detect photos/ --format jsonl --save annotated
   vedette detect photos/*.jpg --model yolox-nano
+  vedette detect rtsp://viewer:secret@10.0.0.5/stream2 --fps 0.2 --save-frames frames
   vedette detect rtsp://viewer:secret@10.0.0.5/stream2 --fps 5 --min-score 0.5`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,6 +68,7 @@ the newest frame, unless --every is given.`,
 	f.StringSliceVar(&o.labels, "label", nil, "only objects with these labels")
 	f.StringVar(&o.format, "format", "text", "text or jsonl (one detection message a line)")
 	f.StringVar(&o.save, "save", "", "folder for annotated pictures")
+	f.StringVar(&o.saveFrames, "save-frames", "", "folder for the pictures as they were looked at, without drawings and loss (PNG), to train on")
 	f.StringVar(&o.transport, "transport", "tcp", "transport of RTSP: tcp or udp")
 	f.StringVar(&o.decoding, "decode", "software", "decoder: auto, software, vaapi, mfx or cuda")
 	return cmd
@@ -86,12 +95,8 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 		watch.bar = newProgress("looking", -1)
 	}
 	deps := pipeline.Deps{Log: g.log, Version: version, State: watch.state}
-	if o.save != "" {
-		a, err := newAnnotator(o.save, watch.failed)
-		if err != nil {
-			return err
-		}
-		deps.Evidence = a.save
+	if deps.Evidence, err = o.saver(watch.failed); err != nil {
+		return err
 	}
 	p, err := pipeline.Start(ctx, cfg, deps)
 	if err != nil {
@@ -114,6 +119,33 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	watch.bar.finish()
 	watch.summary(sources)
 	return watch.verdict(ctx, err)
+}
+
+// saver does what --save and --save-frames ask for with each picture; nil: nothing.
+func (o *detectOptions) saver(onError func(error)) (func(*vedette.Detection, preprocess.Picture), error) {
+	var saves []func(*vedette.Detection, preprocess.Picture)
+	if o.saveFrames != "" { // first: the other draws into the picture
+		k, err := newFrameKeeper(o.saveFrames, onError)
+		if err != nil {
+			return nil, err
+		}
+		saves = append(saves, k.save)
+	}
+	if o.save != "" {
+		a, err := newAnnotator(o.save, onError)
+		if err != nil {
+			return nil, err
+		}
+		saves = append(saves, a.save)
+	}
+	if len(saves) == 0 {
+		return nil, nil
+	}
+	return func(d *vedette.Detection, pic preprocess.Picture) {
+		for _, save := range saves {
+			save(d, pic)
+		}
+	}, nil
 }
 
 // config makes a pipeline of the flags.
@@ -231,7 +263,7 @@ func (o *detectOptions) camera(id string, src ingest.Source) pipeline.Camera {
 			Transport: o.transport, Decode: o.decoding, MaxAttempts: detectAttempts,
 		},
 		Owner: preprocess.CameraConfig{
-			ID: id, Delivery: delivery, Evidence: o.save != "",
+			ID: id, Delivery: delivery, Evidence: o.save != "" || o.saveFrames != "",
 			Detect: []preprocess.DetectConfig{{FPS: o.fps, MinScore: o.minScore, Labels: o.labels}},
 		},
 	}

@@ -44,8 +44,9 @@ func command(sources []string) string {
 type detectWatch struct {
 	bar     progress
 	began   time.Time
-	shipped bool   // the model is the built-in one because none was named
-	save    string // folder for pictures
+	shipped bool // the model is the built-in one because none was named
+	// save and saveFrames are the folders for pictures.
+	save, saveFrames string
 
 	ok    atomic.Uint64
 	bad   atomic.Uint64
@@ -59,7 +60,7 @@ type detectWatch struct {
 }
 
 func newDetectWatch(o *detectOptions, cameras []pipeline.Camera) *detectWatch {
-	w := &detectWatch{began: time.Now(), shipped: o.shipped, save: o.save, left: map[string]bool{}}
+	w := &detectWatch{began: time.Now(), shipped: o.shipped, save: o.save, saveFrames: o.saveFrames, left: map[string]bool{}}
 	for _, c := range cameras {
 		if c.Ingest.Source.Finite() {
 			w.left[c.Ingest.ID] = true
@@ -132,6 +133,9 @@ func (w *detectWatch) summary(sources []string) {
 	}
 	if w.save != "" {
 		text += "; annotated pictures are in " + w.save
+	}
+	if w.saveFrames != "" {
+		text += "; pictures as they were looked at are in " + w.saveFrames
 	}
 	tell("%s", text)
 }

@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"debug/elf"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -53,6 +54,11 @@ func TestWithoutOpenCV(t *testing.T) {
 		o := run(t, "detect", cat, "--model", testkit.Data(t, "models/yolox_nano_416.onnx"))
 		if o.code != 0 || !strings.Contains(o.stdout, "winml_cat.jpg  cat 0.67 [73 135 834 89") {
 			t.Errorf("exit code %d\n%s\n%s", o.code, o.stdout, o.stderr)
+		}
+		frames := t.TempDir() // needs no OpenCV
+		o = run(t, "detect", cat, "--model", "barcode-reader", "--engine", "gorgonia", "--save-frames", frames)
+		if saved, err := filepath.Glob(frames + "/winml_cat-*.png"); o.code != 0 || err != nil || len(saved) != 1 {
+			t.Errorf("--save-frames: exit code %d, %v, %v; %s", o.code, saved, err, o.stderr)
 		}
 		run(t, "detect", cat, "--save", t.TempDir()).wantSentence(t, 2, "--save draws into pictures", "built without OpenCV")
 	})

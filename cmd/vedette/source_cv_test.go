@@ -225,6 +225,7 @@ func TestBadFlags(t *testing.T) {
 		{"--label cell-oo1", `no label "cell-oo1"`},
 		{"--save " + one, "--save " + one},
 		{"--save /proc/nosuch", "--save /proc/nosuch"},
+		{"--save-frames " + one, "--save-frames " + one},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			t.Parallel()

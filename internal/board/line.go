@@ -34,13 +34,28 @@ func DefaultLine() LineConfig {
 		Light: 1, Noise: 3, DefectRate: 0.5, MaxDefects: 3, Plain: true}
 }
 
+// MinSide and MaxSide bound the width and the height of a frame.
+const (
+	MinSide = 128
+	MaxSide = 4096
+)
+
+// Sized is the line under a camera with frames of another size, [MinSide] to
+// [MaxSide] a side: a board that is too large for them shrinks until it fits.
+func (c LineConfig) Sized(width, height int) LineConfig {
+	c.Width, c.Height = width, height
+	c.BoardWidth = min(c.BoardWidth, width*13/16)
+	c.BoardHeight = min(c.BoardHeight, height*13/16, height-2*Rim)
+	return c
+}
+
 func (c LineConfig) validate() error {
 	for _, f := range []struct {
 		name       string
 		v, lo, hi  float64
 		exclusive0 bool
 	}{
-		{"width", float64(c.Width), 128, 4096, false}, {"height", float64(c.Height), 128, 4096, false},
+		{"width", float64(c.Width), MinSide, MaxSide, false}, {"height", float64(c.Height), MinSide, MaxSide, false},
 		{"board width", float64(c.BoardWidth), 64, 4096, false}, {"board height", float64(c.BoardHeight), 64, 4096, false},
 		{"fps", c.FPS, 0, 1000, true}, {"speed", c.Speed, 0, 100, false},
 		{"light", c.Light, 0, 10, false}, {"noise", c.Noise, 0, 100, false},

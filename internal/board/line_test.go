@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/vedette-io/vedette/internal/board"
@@ -177,6 +178,28 @@ func TestLineLight(t *testing.T) {
 	}
 	if dark := mean(0); dark > 5 {
 		t.Errorf("mean grey %.1f without light", dark)
+	}
+}
+
+// Every size that a frame may have has room for a board.
+func TestSized(t *testing.T) {
+	for _, side := range [][2]int{{128, 128}, {128, 4096}, {4096, 128}, {145, 144}, {640, 640}} {
+		l, err := board.NewLine(board.DefaultLine().Sized(side[0], side[1]))
+		if err != nil {
+			t.Errorf("%v: %v", side, err)
+			continue
+		}
+		if seen, err := l.Truth(0); err != nil || len(seen) != 1 || !seen[0].Whole {
+			t.Errorf("%v: frame 0 shows %+v, %v", side, seen, err)
+		}
+	}
+	if d := board.DefaultLine(); d.Sized(d.Width, d.Height) != d {
+		t.Errorf("of its own size it becomes %+v", d.Sized(d.Width, d.Height))
+	}
+	for _, side := range [][2]int{{127, 640}, {640, 127}, {640, 4097}} {
+		if _, err := board.NewLine(board.DefaultLine().Sized(side[0], side[1])); err == nil || !strings.Contains(err.Error(), "must be 128 to 4096") {
+			t.Errorf("%v: %v, want one that says the range", side, err)
+		}
 	}
 }
 
