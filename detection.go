@@ -53,22 +53,22 @@ type Detection struct {
 	Width  int `json:"width" jsonschema:"description=Width of the captured frame in pixels"`
 	Height int `json:"height" jsonschema:"description=Height of the captured frame in pixels"`
 
-	Status Status `json:"status" jsonschema:"description=ok | unfit | failed | expired"`
-	Reason string `json:"reason" jsonschema:"description=Why status is not ok\\, else empty"`
+	Status Status `json:"status" jsonschema_description:"ok: the model looked at a usable picture; unfit: the picture cannot be judged; failed: the frame has no answer; expired: it was too old when its turn came. Only ok says anything about what is there"`
+	Reason string `json:"reason" jsonschema_description:"Why status is not ok, else empty. unfit: black, covered, blurred, frozen, or the class of its scene that a model saw instead of what it is for (pcb-defects: no_board, inverted, blurred). failed: spool_full, timeout, or a sentence for people, whose words may change. expired: a sentence. asyncapi.yaml has the table"`
 
 	Model ModelRef `json:"model"`
 
 	// Objects is present exactly when Status is ok and the model's task yields
 	// objects; an empty list means the model ran and saw nothing.
-	Objects *[]Object `json:"objects,omitempty"`
+	Objects *[]Object `json:"objects,omitempty" jsonschema_description:"There exactly when status is ok and the model's task is detect; empty: it looked and found nothing. Objects below min_score or with labels that the camera was not asked for are left out"`
 	// Classes is present exactly when Status is ok and the task is classify,
 	// best first.
-	Classes *[]Class `json:"classes,omitempty"`
+	Classes *[]Class `json:"classes,omitempty" jsonschema_description:"There exactly when status is ok and the model's task is classify; best first"`
 
 	// GapBefore counts, by reason, the captured frames between PrevSeq and Seq
 	// that this model did not see, and beside them, as [GapSource], those that
 	// the source itself left out.
-	GapBefore map[string]uint64 `json:"gap_before" jsonschema:"description=Frames between prev_seq and seq that this model did not see\\, counted by reason; source_gap is what the source itself left out: it has no seq"`
+	GapBefore map[string]uint64 `json:"gap_before" jsonschema_description:"Frames between prev_seq and seq that this model did not see, counted by reason: sampled, gated, stale, overwritten, bus, restart, no_worker, model_out, shutdown; source_gap is what the source itself left out: it has no seq. asyncapi.yaml has the table"`
 
 	Timing Timing `json:"timing_ms"`
 }
@@ -106,13 +106,15 @@ type Class struct {
 	Score   float64 `json:"score"`
 }
 
-// Timing says how long a frame spent in each stage, in milliseconds. Total is
-// from capture (decoded) to publication; for a file it is host time too.
+// Timing says where a frame's time went, in milliseconds. Preprocess, Queue, Infer
+// and Postprocess follow each other within Total and fill it, but for the wait of
+// an answer for those of earlier frames. What is not known, as of a frame that no
+// worker answered, is 0.
 type Timing struct {
-	Capture     float64 `json:"capture"`
-	Preprocess  float64 `json:"preprocess"`
-	Queue       float64 `json:"queue"`
-	Infer       float64 `json:"infer"`
-	Postprocess float64 `json:"postprocess"`
-	Total       float64 `json:"total"`
+	Capture     float64 `json:"capture" jsonschema_description:"Decoding the frame and putting its picture, converted, into shared memory; of a live source the conversion alone, since the rest is waiting for the camera. Decoding comes before total begins"`
+	Preprocess  float64 `json:"preprocess" jsonschema_description:"Making the model's input of the picture: resizing, colours, and the copy for --save. From the frame's turn, when a worker has room for it (a live frame under every: when it is written to the spool), until the input is made"`
+	Queue       float64 `json:"queue" jsonschema_description:"All the rest from decoding to the worker's answer: conversion, the ring, motion gate and fitness, waiting for a worker's turn or in the spool, the way to the worker and back, further attempts"`
+	Infer       float64 `json:"infer" jsonschema_description:"The worker's run: normalising the input until the network's outputs are there; of a batch, the run of the whole batch"`
+	Postprocess float64 `json:"postprocess" jsonschema_description:"Reading the outputs: boxes, labels, scores; of a batch, its share"`
+	Total       float64 `json:"total" jsonschema_description:"From the frame being decoded to this message being made (publish_time), by the host's clock, for files, too. It lacks what comes before and after: the camera's own delay, the network and decoding; storing and delivery. It is more than preprocess + queue + infer + postprocess by the wait for results of earlier frames, since they are published in order"`
 }

@@ -13,14 +13,14 @@ type Config struct {
 	Site string `yaml:"site" jsonschema:"pattern=^[a-z0-9_-]{1\\,64}$,default=local"`
 	// The NATS server that everything goes through.
 	Bus Bus `yaml:"bus"`
-	// The web server for metrics, status and the live view.
+	// The web server for metrics and health.
 	HTTP HTTP `yaml:"http"`
 	// The networks that cameras can use; not given: pcb-defects alone, which is
 	// part of the program.
 	Models []Model `yaml:"models"`
 	// The cameras, files and other sources of pictures.
 	Cameras []Camera `yaml:"cameras" jsonschema:"required,minItems=1"`
-	// For how long results are kept.
+	// For how long detections are kept.
 	Retention Retention `yaml:"retention"`
 	// Where results go besides the bus. There are none yet: leave it empty.
 	Sinks []any `yaml:"sinks" jsonschema:"maxItems=0"`
@@ -256,15 +256,17 @@ type Timeouts struct {
 	Silence Duration `yaml:"silence" jsonschema:"default=3s"`
 }
 
-// Retention is for how long results are kept, per kind.
+// Retention is for how long what is published is kept, per kind. So far there are
+// detections.
 type Retention struct {
 	// What was seen in each frame.
 	Detections Limit `yaml:"detections"`
-	// Events made of detections.
+	// Events made of detections. There are none yet: it has no effect.
 	Events Limit `yaml:"events"`
-	// Verdicts of inspection stations.
+	// Verdicts of inspection stations. There are none yet: it has no effect, and
+	// what was found in each part is in detections.
 	Results Limit `yaml:"results"`
-	// Pictures of events.
+	// Pictures of events. There are none yet: it has no effect.
 	Snapshots Limit `yaml:"snapshots"`
 }
 

@@ -103,6 +103,18 @@ func (r Report) Failed(path string) bool { return r.v.failed(path) }
 // Has reports whether the file gives the key at path a value.
 func (r Report) Has(path string) bool { return r.v.doc.Has(path) }
 
+// IdleRetention lists the keys of retention that the file has and that keep
+// nothing, since there is no such stream yet.
+func (r Report) IdleRetention() []string {
+	var idle []string
+	for _, kind := range []string{"events", "results", "snapshots"} {
+		if path := "retention." + kind; r.Has(path) {
+			idle = append(idle, path)
+		}
+	}
+	return idle
+}
+
 // Raw is the text of the value at path as the file has it, before expansion; empty
 // if it has none.
 func (r Report) Raw(path string) string {

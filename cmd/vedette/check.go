@@ -62,6 +62,9 @@ func runCheck(cmd *cobra.Command, g *globals, file string, quick bool) error {
 	if b := pipeline.BusConfig(c.Bus); b.Exposed() && b.Cert == "" {
 		tell("note: bus.listen can be reached from other machines without TLS: give bus.cert and bus.key")
 	}
+	if ch.idle != "" {
+		tell("note: %s", ch.idle)
+	}
 	if ch.noModels {
 		tellDefaultModel(file+" lists no models", "list yolox-nano under models")
 	}

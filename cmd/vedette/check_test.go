@@ -84,6 +84,27 @@ func TestCheckElsewhere(t *testing.T) {
 	}
 }
 
+// TestCheckSaysWhatIsIdle: a promise to keep what is never made is no error, but
+// said.
+func TestCheckSaysWhatIsIdle(t *testing.T) {
+	t.Parallel()
+	dir := checkFolder(t)
+	for name, c := range map[string]struct{ retention, says string }{
+		"none": {"{detections: {age: 365d}}", ""},
+		"one":  {"{results: {age: 365d}}", "one.yaml:3:23: retention.results has no effect yet: "},
+		"two":  {"{snapshots: {age: 1d}, detections: {age: 1d}, events: {age: 1d}}", "two.yaml:3:67: retention.events, retention.snapshots have no effect yet: "},
+	} {
+		text := "models: [{name: good, file: good.yaml, engine: gorgonia}]\ncameras: [{id: a, source: 'synthetic://bars'}]\nretention: " + c.retention + "\n"
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := program{args: []string{"check", "--quick", "-c", name + ".yaml"}, dir: dir}.run(t)
+		if o.code != 0 || !strings.Contains(o.stderr, c.says) || strings.Count(o.stderr, "no effect") != min(len(c.says), 1) {
+			t.Errorf("%s: exit code %d, does not say %q:\n%s", name, o.code, c.says, o.stderr)
+		}
+	}
+}
+
 // TestCheckBad runs check on each testdata/check/*.bad.yaml and compares what it
 // says with the .txt beside it. It needs neither OpenCV nor ONNX Runtime.
 func TestCheckBad(t *testing.T) {

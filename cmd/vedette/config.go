@@ -34,6 +34,8 @@ type configReader struct {
 	places map[string]func(why error) strictyaml.Problem
 	// noModels says that the file lists none, so that the default is used.
 	noModels bool
+	// idle says which of its keys have no effect yet; empty: none.
+	idle string
 }
 
 // read returns what the file says. Its error is a usage error.
@@ -71,7 +73,7 @@ func (cr *configReader) parse(file string, data []byte) (configs.Config, error) 
 			return err
 		},
 		Check: func(c *configs.Config, r configs.Report) {
-			cr.noModels = !r.Has("models")
+			cr.noModels, cr.idle = !r.Has("models"), idleKeys(r)
 			if cr.stages != (pipeline.Stages{Ingest: true}) { // pictures are taken without a model
 				cr.models(c, r)
 				cr.labels(c, r)
@@ -85,6 +87,21 @@ func (cr *configReader) parse(file string, data []byte) (configs.Config, error) 
 		return c, &usageError{err}
 	}
 	return c, nil
+}
+
+// idleKeys says, with the place of the first, which keys have no effect yet.
+func idleKeys(r configs.Report) string {
+	keys := r.IdleRetention()
+	if len(keys) == 0 {
+		return ""
+	}
+	verb := "has"
+	if len(keys) > 1 {
+		verb = "have"
+	}
+	at := r.At(keys[0])
+	return fmt.Sprintf("%s:%d:%d: %s %s no effect yet: detections are all that is stored so far, and retention.detections says how long",
+		at.File, at.Line, at.Column, strings.Join(keys, ", "), verb)
 }
 
 // isPath says that a source is a file, a folder or a glob.
@@ -205,6 +222,10 @@ func loadConfig(ctx context.Context, o *runOptions) (configs.Config, pipeline.Co
 	if cr.noModels && !o.told && o.stages != (pipeline.Stages{Ingest: true}) {
 		o.told = true
 		tellDefaultModel(o.file+" lists no models", "list yolox-nano under models")
+	}
+	if cr.idle != "" && cr.idle != o.idle && !o.supervised { // else the supervisor says it
+		o.idle = cr.idle
+		tell("note: %s", cr.idle)
 	}
 	return c, cfg, o.apply(&cfg)
 }

@@ -118,9 +118,7 @@ func storeRemedy(err error, who string) string {
 
 // space compares what is free with what may still be stored.
 func (d *doctor) space(c configs.Config, r bus.StoreReport) {
-	limits := c.Retention
-	sum := limits.Detections.Bytes + limits.Events.Bytes + limits.Results.Bytes + limits.Snapshots.Bytes
-	more := max(int64(min(sum, c.Bus.MaxStore))-r.Used, 0)
+	more := max(int64(min(c.Retention.Detections.Bytes, c.Bus.MaxStore))-r.Used, 0)
 	have, need := humanize.IBytes(uint64(r.Free)), humanize.IBytes(uint64(more))
 	switch {
 	case r.Free < leastSpace:

@@ -86,7 +86,7 @@ func TestDoctorsStore(t *testing.T) {
 		"a file":    {"store: " + file + ", listen: ''", "", true, []string{"bad   store           " + file + " cannot be used: it is a file, not a folder: choose another bus.store\n"}},
 		"no place":  {"store: /proc/nosuch/store, listen: ''", "", true, []string{"bad   store           /proc/nosuch/store cannot be used: it cannot be made in /proc: no such file or directory: choose another bus.store\n"}},
 		"temporary": {"store: '', listen: ''", "", false, []string{"warn  store           a temporary one", "set bus.store"}},
-		"large":     {"store: " + dir + "/new, listen: '', max_store: 900TB", "retention: {results: {bytes: 800TB}}\n", false, []string{"warn  space", "lower retention or bus.max_store"}},
+		"large":     {"store: " + dir + "/new, listen: '', max_store: 900TB", "retention: {detections: {bytes: 800TB}}\n", false, []string{"warn  space", "lower retention or bus.max_store"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -29,6 +29,14 @@ health, starts a stage again that dies, with pauses that grow to ten seconds, an
 all at Ctrl-C. None of them outlives it. The stages have to reach the server: with an
 empty bus.listen it takes a free port of 127.0.0.1.
 
+It runs until Ctrl-C. Where all sources are files or pictures it ends with the last of them,
+and the server inside it with it: what was found is kept in bus.store, but "vedette watch
+--since 24h" reads it only while a server runs on that store. Keep one for that: name your
+own in bus.url, or run another configuration on the same store with a source that does not
+end. Started again, a source that came to its end is read from its beginning, with a new
+epoch; one that was interrupted goes on behind its last stored result where its delivery is
+every, and starts over where it is latest.
+
 With "-c nats:" the configuration is on a NATS server of its own, which --server names:
 "vedette reload FILE" puts it there, and changes of it are followed.`,
 		Example: `  vedette run -c configs/surveillance.yaml

@@ -15,7 +15,8 @@ type runOptions struct {
 	command, host, http string
 	cameras             []string
 	stages              pipeline.Stages
-	told                bool // that the file lists no models
+	told                bool   // that the file lists no models
+	idle                string // what was said of keys that have no effect
 	// place says where the configuration that was read last names what an error is
 	// about.
 	place func(error) error

@@ -16,13 +16,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Register adds the pages of this package to mux: GET /metrics; /healthz, 200
-// while the process answers at all; and /readyz, 200 while ready returns nil,
-// else 503 with the error's text. ready must be quick, must not show secrets,
-// and may be nil: always ready.
+// Register adds the pages of this package to mux: GET /, which lists the others;
+// /metrics; /healthz, 200 while the process answers at all; and /readyz, 200
+// while ready returns nil, else 503 with the error's text. ready must be quick,
+// must not show secrets, and may be nil: always ready.
 func Register(mux *http.ServeMux, m *Metrics, ready func() error, log *slog.Logger) {
 	register(mux, m.registry, ready, log)
 }
+
+// index is what GET / answers.
+const index = `vedette
+/metrics  what is counted and timed, for Prometheus; each name has its meaning beside it
+/healthz  200 while the process answers
+/readyz   200 while it does its work and what it finds can be stored, else 503 and why;
+          cameras that are away do not matter to it: see vedette_camera_up, or vedette status`
 
 func register(mux *http.ServeMux, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
@@ -30,6 +37,9 @@ func register(mux *http.ServeMux, metrics prometheus.Gatherer, ready func() erro
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: 4,
 	}))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, index)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok")
 	})

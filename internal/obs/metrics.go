@@ -66,7 +66,7 @@ func New(version string) *Metrics {
 	m.latency = m.histogram("detection_latency_seconds",
 		"Time from capture (decoded) to the detection being published.", labelCamera, labelModel)
 	m.cameraUp = m.gauge("camera_up",
-		"1 while the camera delivers frames, else 0.", labelCamera)
+		"1 while the camera delivers frames. 0: it is being connected, is away, or was a file and came to its end; vedette status says which.", labelCamera)
 	m.reconnects = m.counter("camera_reconnects_total",
 		"Times the camera was connected again after it was lost.", labelCamera)
 	m.planned = m.counter("camera_planned_restarts_total",
@@ -152,7 +152,8 @@ func (m *Metrics) Runs(model string) Timing {
 	return m.recent.timing(key{kind: kindEngine, model: model})
 }
 
-// CameraUp says whether the camera delivers frames.
+// CameraUp says whether the camera delivers frames. A file that came to its end
+// does not.
 func (m *Metrics) CameraUp(camera string, up bool) {
 	v := 0.0
 	if up {

@@ -187,10 +187,16 @@ func TestHealth(t *testing.T) {
 		status int
 		text   string
 	}{
-		{"/healthz", 200, "ok\n"}, {"/readyz", 503, "not ready: model yolox is loading\n"}, {"/other", 404, "404 page not found\n"},
+		{"/healthz", 200, "ok\n"}, {"/healthz/x", 404, "404 page not found\n"}, {"/readyz", 503, "not ready: model yolox is loading\n"}, {"/other", 404, "404 page not found\n"},
 	} {
 		if status, text := get(t, url+tc.path); status != tc.status || text != tc.text {
 			t.Errorf("%s: %d %q", tc.path, status, text)
+		}
+	}
+	status, text := get(t, url+"/")
+	for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+		if status != 200 || !strings.Contains(text, "\n"+path+" ") {
+			t.Errorf("/ does not list %s: %d %q", path, status, text)
 		}
 	}
 	notYet = nil
