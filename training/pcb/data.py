@@ -107,7 +107,10 @@ def open_set(spec):
     folder, _, groups = spec.partition("@")
     root = Path(folder)
     if (root / "trainval.txt").exists():
-        boards = _deeppcb(root, set(filter(None, groups.split(","))))
+        wanted = set(filter(None, groups.split(",")))
+        boards = _deeppcb(root, wanted)
+        if missing := wanted - {b.group for b in boards}:
+            raise SystemExit(f"{spec}: no group {', '.join(sorted(missing))}; there are {', '.join(sorted({b.group for b in _deeppcb(root, set())}))}")
     elif (root / "images").is_dir():
         boards = _yolo(root)
     else:
