@@ -157,8 +157,9 @@ type Camera struct {
 	// Id of the camera, in subjects and messages.
 	ID string `yaml:"id" jsonschema:"required,pattern=^[a-z0-9_-]{1\\,64}$"`
 	// rtsp://, rtsps://, http:// or https:// (MJPEG), a video file, a picture, a
-	// folder or glob of pictures, a device number, gstreamer:PIPELINE or
-	// synthetic://bars. A path is relative to this file. Write a password as ${NAME}.
+	// folder or glob of pictures, a device number, gstreamer:PIPELINE,
+	// synthetic://bars or synthetic://line. A path is relative to this file. Write
+	// a password as ${NAME}.
 	Source string `yaml:"source" jsonschema:"required"`
 	// latest: the newest frame wins and old ones are dropped; every: no frame is
 	// lost and each has exactly one result.

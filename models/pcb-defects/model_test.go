@@ -216,6 +216,13 @@ func TestUnfit(t *testing.T) {
 		}
 		return g
 	}
+	alone := func(seed uint64) *image.Gray {
+		b, err := board.New(board.Config{Seed: seed, Defects: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Picture
+	}
 	invert := func(g *image.Gray) *image.Gray {
 		for i, v := range g.Pix {
 			g.Pix[i] = 255 - v
@@ -234,6 +241,8 @@ func TestUnfit(t *testing.T) {
 		{"inverted board on the belt", invert(line(0, 0)), "inverted"},
 		{"inverted board on the belt, later", invert(line(0, 100)), "inverted"},
 		{"out of focus", soften(line(0, 0), 9), "blurred"},
+		{"a little out of focus, σ 4.5 pixels", soften(line(0, 0), 4), "blurred"},
+		{"a board alone, a little out of focus, σ 3.5 pixels", soften(alone(2000), 3), "blurred"},
 		{"board on the belt", line(0, 0), ""},
 		{"board on the belt, later", line(0, 100), ""},
 		{"a little soft", soften(line(0, 0), 1), ""},
@@ -274,15 +283,19 @@ func soften(g *image.Gray, radius int) *image.Gray {
 // demo's threshold; the model card has the figures of the long form.
 func TestLine(t *testing.T) {
 	boards, step := uint64(20), uint64(4)
+	least, most := 0.95, 2.0 // share found, and false ones
 	if os.Getenv("VEDETTE_SOAK") != "" {
 		boards, step = 1000, 2
-		t.Run("any design", func(t *testing.T) { inspectLine(t, boards, step, false) })
+		least, most = 0.99, 0.01*float64(boards)
+		t.Run("any design", func(t *testing.T) { inspectLine(t, boards, step, !plain) })
 	}
-	s := inspectLine(t, boards, step, true)
-	if float64(s.found) < 0.95*float64(s.injected) || s.false > 1+int(boards)/20 {
+	s := inspectLine(t, boards, step, plain)
+	if float64(s.found) < least*float64(s.injected) || float64(s.false) > most {
 		t.Error("that is less than the model card says")
 	}
 }
+
+const plain = true // designs
 
 type score struct{ injected, found, missed, false int }
 
@@ -290,7 +303,7 @@ func inspectLine(t *testing.T, boards, step uint64, plain bool) (s score) {
 	t.Helper()
 	d := newDetector(t, onnxruntime(t), func(m *models.Manifest) { m.Output.MinScore = pcbdefects.LineMinScore })
 	cfg := board.DefaultLine()
-	cfg.Seed, cfg.Speed, cfg.Plain = 8000, 1, plain
+	cfg.Seed, cfg.Speed, cfg.Plain = 9000, 1, plain
 	l, err := board.NewLine(cfg)
 	if err != nil {
 		t.Fatal(err)
