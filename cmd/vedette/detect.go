@@ -42,7 +42,12 @@ image, a folder or glob of images, rtsp://…, http://… (MJPEG), synthetic://�
 number, or gstreamer:PIPELINE. Images that follow each other are one source, as a folder is.
 
 Every frame of a file or image is looked at, or those that --fps asks for; of a live source
-the newest frame, unless --every is given.`,
+the newest frame, unless --every is given.
+
+Exit code 0 when everything was looked at, 1 when something failed, 2 when a SOURCE or a flag is
+wrong. A video that is damaged inside is looked at as far as it can be decoded: a line on stderr
+says how many frames are lost, "gap_before" of the next result has them as source_gap, and the exit
+code is 0. A video that breaks off before its end gives 1.`,
 		Example: `  vedette detect video.mp4 --model yolox_nano.onnx
   vedette detect photos/ --format jsonl --save annotated
   vedette detect photos/*.jpg --model yolox-nano
@@ -85,7 +90,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	if !term.IsTerminal(int(os.Stdout.Fd())) { // else a bar would stand in the midst of the results
 		watch.bar = newProgress("looking", -1)
 	}
-	deps := pipeline.Deps{Log: g.log, Version: version, State: watch.state}
+	deps := pipeline.Deps{Log: g.notices(os.Stderr), Version: version, State: watch.state}
 	if o.save != "" {
 		a, err := newAnnotator(o.save, watch.failed)
 		if err != nil {
