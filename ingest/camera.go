@@ -241,7 +241,11 @@ func (c *Camera) setState(ctx context.Context, p Phase, reason string, err error
 	if c.state.Phase == p && c.state.Reason == reason {
 		return
 	}
+	before := c.state.Phase
 	c.state.Phase, c.state.Reason, c.state.Err = p, reason, err
-	c.state.Epoch, c.state.Since = c.position.epoch, time.Now()
+	c.state.Epoch = c.position.epoch
+	if now := time.Now(); c.state.Since.IsZero() || !before.away() || !p.away() {
+		c.state.Since = now
+	}
 	c.deps.Output.State(ctx, c.state)
 }

@@ -126,6 +126,9 @@ const (
 	Ended      Phase = "ended"   // Run is about to return; Reason is "eof" or why
 )
 
+// away reports whether there are no pictures yet, or for a while.
+func (p Phase) away() bool { return p == Connecting || p == Offline }
+
 // State is what a camera is doing. Its texts have no secrets.
 type State struct {
 	Camera string
@@ -137,7 +140,9 @@ type State struct {
 	// processes of finite sources that took the place of a failed one, Planned
 	// those of all sources that replaced one before it took too much.
 	Reconnects, Restarts, Planned uint64
-	Since                         time.Time
+	// Since is when the phase began, and for a camera that is away when that did:
+	// neither an attempt nor another reason begins it anew.
+	Since time.Time
 	// FPS is the source's own frame rate and Total the number of frames it says
 	// it has (an estimate for videos); 0 when unknown.
 	FPS   float64

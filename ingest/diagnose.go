@@ -62,5 +62,5 @@ func (s *session) openError(text string) (error, bool) {
 	if took := time.Duration(s.fail.Millis * float64(time.Millisecond)); took >= s.job.Stall*9/10 {
 		return src.fail(ErrNoFrames, "it stopped answering while the stream was being opened"), false
 	}
-	return src.fail(ErrNoFrames, "it answers, but FFmpeg cannot open the stream"), false
+	return src.fail(ErrNotOpened, ""), false
 }

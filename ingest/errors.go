@@ -16,7 +16,9 @@ var (
 	ErrAuth        = errors.New("the camera refused the user name or password")
 	ErrNoStream    = errors.New("the camera has no such stream")
 	ErrNotStream   = errors.New("not an MJPEG stream")
+	ErrNotRTSP     = errors.New("does not speak RTSP")
 	ErrNoFrames    = errors.New("the source sends no pictures")
+	ErrNotOpened   = errors.New("the camera answers, but FFmpeg cannot open its stream")
 	ErrCrashed     = errors.New("the capture process crashed")
 	ErrMemory      = errors.New("the capture process took too much memory")
 	ErrCannotStart = errors.New("the capture process cannot be started")
@@ -27,7 +29,7 @@ var (
 // no secrets.
 type SourceError struct {
 	Source string // redacted
-	Err    error  // one of the sentinels of this package
+	Err    error  // one of the sentinels of this package, or what wraps one
 	Detail string // what to add, or empty
 }
 

@@ -12,8 +12,8 @@ import (
 func (c *Camera) runLive(ctx context.Context) error {
 	retry := backoff.Backoff{Min: c.cfg.MinBackoff, Max: c.cfg.MaxBackoff}
 	attempts, asked := 0, false
-	for {
-		c.setState(ctx, Connecting, c.state.Reason, nil)
+	c.setState(ctx, Connecting, "", nil)
+	for { // a camera that is offline stays so until there is a picture: an attempt is no change
 		limited := !c.everOnline && c.cfg.MaxAttempts > 0
 		limit := firstProbe
 		if limited { // there is nobody to tell so soon, and perhaps no second attempt
@@ -34,7 +34,8 @@ func (c *Camera) runLive(ctx context.Context) error {
 		}
 		if out.planned != "" { // the camera is there
 			c.notePlanned(out.planned)
-			c.state.Reason, asked = out.planned, true
+			c.setState(ctx, Connecting, out.planned, nil)
+			asked = true
 			continue
 		}
 		attempts++
@@ -45,15 +46,17 @@ func (c *Camera) runLive(ctx context.Context) error {
 			retry.Reset()
 		}
 		limited = limited && !c.everOnline
-		// A wrong password does not become right, and cameras lock accounts; a file
-		// does not become a stream.
-		hopeless := errors.Is(out.err, ErrAuth) || errors.Is(out.err, ErrNotStream)
+		// A wrong password does not become right, and cameras lock accounts; neither a
+		// file nor a server of something else becomes a stream.
+		hopeless := errors.Is(out.err, ErrAuth) || errors.Is(out.err, ErrNotStream) || errors.Is(out.err, ErrNotRTSP)
 		if out.permanent || (limited && (attempts >= c.cfg.MaxAttempts || hopeless)) {
 			return out.err
 		}
 		c.replaced = "" // whatever comes next is a reconnect
-		c.setState(ctx, Offline, cause(out.err), out.err)
-		c.log.Info("camera is offline", "reason", cause(out.err), "attempt", attempts)
+		if errors.Is(out.err, ErrNotOpened) && !errors.Is(c.state.Err, ErrNotOpened) {
+			retry.Reset() // what failed before was another fault, and may have passed
+		}
+		c.offline(ctx, out.err)
 		var err error
 		if limited {
 			asked, err = false, c.sleep(ctx, retry.Next()) // the next probe is the next attempt
@@ -66,6 +69,15 @@ func (c *Camera) runLive(ctx context.Context) error {
 	}
 }
 
+// offline tells that the camera is away, or of a new reason for that.
+func (c *Camera) offline(ctx context.Context, err error) {
+	if c.state.Phase == Offline && c.state.Reason == cause(err) {
+		return
+	}
+	c.setState(ctx, Offline, cause(err), err)
+	c.log.Info("camera is offline", "reason", cause(err))
+}
+
 // goodRun is how long a connection must last to count as a success.
 const goodRun = 10 * time.Second
 
@@ -74,8 +86,9 @@ const (
 	minPause   = 250 * time.Millisecond // after a probe that took long itself
 	authPause  = 45 * time.Second
 	// quietEvery is the longest from one attempt to the next for a camera that
-	// answers and shows nothing. It is found to be back only by opening the
-	// stream again.
+	// shows nothing any more. It is found to be back only by opening the stream
+	// again. What gives FFmpeg nothing to open is not one that froze: there the
+	// pauses grow.
 	quietEvery = 1500 * time.Millisecond
 )
 
@@ -115,10 +128,7 @@ func (c *Camera) await(ctx context.Context, retry *backoff.Backoff, why error, b
 			retry.Reset()
 			return true, nil
 		}
-		if cause(err) != c.state.Reason {
-			c.setState(ctx, Offline, cause(err), err)
-			c.log.Info("camera is offline", "reason", cause(err))
-		}
+		c.offline(ctx, err)
 		why = err
 	}
 }
@@ -126,7 +136,12 @@ func (c *Camera) await(ctx context.Context, retry *backoff.Backoff, why error, b
 // isAway reports whether a probe, which is cheap, can tell that the reason for
 // a failure is gone.
 func isAway(err error) bool {
-	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoStream) || errors.Is(err, ErrNotStream) || errors.Is(err, ErrNoDevice)
+	for _, away := range []error{ErrUnreachable, ErrNoStream, ErrNotStream, ErrNotRTSP, ErrNoDevice} {
+		if errors.Is(err, away) {
+			return true
+		}
+	}
+	return false
 }
 
 // slowProbe is a probe that takes its time beside the quick ones, at most one

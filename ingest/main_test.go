@@ -68,6 +68,7 @@ func (r *recorder) newCommand() *exec.Cmd {
 		}
 	}
 	r.cmds = append(r.cmds, cmd)
+	r.signal.Wake()
 	return cmd
 }
 

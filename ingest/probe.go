@@ -72,6 +72,10 @@ func (s Source) probeRTSP(ctx context.Context, limit time.Duration) error {
 	bare.User = nil
 	until(quick, conn)
 	if _, err := conn.ask("OPTIONS", bare.String(), ""); err != nil {
+		var other *otherProtocol
+		if errors.As(err, &other) {
+			return s.notRTSP(u, other)
+		}
 		return s.noAnswer(err)
 	}
 	until(ctx, conn)
@@ -115,7 +119,8 @@ type rtspAnswer struct {
 	challenges []string
 }
 
-func dialRTSP(ctx context.Context, u *url.URL) (*rtspConn, error) {
+// rtspAddress is a server's host and port.
+func rtspAddress(u *url.URL) string {
 	port := "554"
 	if strings.EqualFold(u.Scheme, "rtsps") {
 		port = "322"
@@ -123,7 +128,11 @@ func dialRTSP(ctx context.Context, u *url.URL) (*rtspConn, error) {
 	if u.Port() != "" {
 		port = u.Port()
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+func dialRTSP(ctx context.Context, u *url.URL) (*rtspConn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", rtspAddress(u))
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +161,10 @@ func (c *rtspConn) ask(method, uri, authorization string) (rtspAnswer, error) {
 	if err != nil {
 		return rtspAnswer{}, err
 	}
+	// A server may send data ($), or requests of its own, before it answers.
+	if line != "" && line[0] != '$' && !strings.Contains(line, "RTSP/") {
+		return rtspAnswer{}, &otherProtocol{line}
+	}
 	_, rest, _ := strings.Cut(line, " ")
 	code, _, _ := strings.Cut(rest, " ")
 	status, err := strconv.Atoi(code)
@@ -168,6 +181,35 @@ func (c *rtspConn) ask(method, uri, authorization string) (rtspAnswer, error) {
 		}
 	}
 	return rtspAnswer{status: status, challenges: header.Values("Www-Authenticate")}, nil
+}
+
+// otherProtocol is an answer that no RTSP server gives.
+type otherProtocol struct{ line string }
+
+func (*otherProtocol) Error() string { return ErrNotRTSP.Error() }
+
+// notRTSP says who speaks what else. The answer can be anything, binary data and
+// what it was asked among it.
+func (s Source) notRTSP(u *url.URL, other *otherProtocol) error {
+	const most = 60
+	line := s.Redact(other.line[:min(len(other.line), stderrRead)])
+	if len(other.line) > stderrRead { // its end may be half a secret
+		line = line[:max(0, len(line)-s.longestSecret())]
+	}
+	shown := []rune(strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(line, "?")))
+	if len(shown) > most {
+		shown = append(shown[:most], '…')
+	}
+	at := rtspAddress(u)
+	if shown := s.String(); !strings.Contains(shown, "@"+u.Host) && !strings.Contains(shown, "://"+u.Host) {
+		at = mask // it may be half a password
+	}
+	return s.fail(fmt.Errorf("what answers at %s %w (it said %q)", at, ErrNotRTSP, string(shown)), "check the port")
 }
 
 var errNotUnderstood = errors.New("answer not understood")

@@ -89,7 +89,7 @@ func TestFileBehindAnAddress(t *testing.T) {
 	src := httpSource(t, "image/jpeg", 1000)
 	tries := 0
 	out := stateStub(func(s State) {
-		if s.Phase == Connecting {
+		if s.Phase == Connecting || s.Phase == Offline { // before a second attempt it would be offline
 			tries++
 		}
 	})

@@ -49,7 +49,12 @@ a test card, it takes seed, width, height, fps and frames (0: live, without end)
 'synthetic://line?speed=1&frames=100'.
 
 Every frame of a file or image is looked at, or those that --fps asks for; of a live source
-the newest frame, unless --every is given.`,
+the newest frame, unless --every is given.
+
+Exit code 0 when everything was looked at, 1 when something failed, 2 when a SOURCE or a flag is
+wrong. A video that is damaged inside is looked at as far as it can be decoded: a line on stderr
+says how many frames are lost, "gap_before" of the next result has them as source_gap, and the exit
+code is 0. A video that breaks off before its end gives 1.`,
 		Example: `  vedette detect video.mp4 --model yolox_nano.onnx
   vedette detect photos/ --format jsonl --save annotated
   vedette detect photos/*.jpg --model yolox-nano
@@ -94,7 +99,7 @@ func runDetect(ctx context.Context, cmd *cobra.Command, g *globals, o *detectOpt
 	if !term.IsTerminal(int(os.Stdout.Fd())) { // else a bar would stand in the midst of the results
 		watch.bar = newProgress("looking", -1)
 	}
-	deps := pipeline.Deps{Log: g.log, Version: version, State: watch.state}
+	deps := pipeline.Deps{Log: g.notices(os.Stderr), Version: version, State: watch.state}
 	if deps.Evidence, err = o.saver(watch.failed); err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (w *detectWatch) state(s ingest.State) {
 		w.mu.Unlock()
 	}
 	if s.Phase == ingest.Offline && s.Reason != "" {
-		fmt.Fprintf(os.Stderr, "%s vedette: camera %s: %s; trying again\n", time.Now().Format(time.TimeOnly), s.Camera, s.Reason)
+		tell("camera %s: %s; trying again", s.Camera, s.Reason)
 	}
 }
 

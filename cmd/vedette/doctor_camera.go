@@ -70,7 +70,10 @@ func glanceAt(ctx context.Context, g *globals, cfg ingest.Config) (*glance, erro
 	case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		err = fmt.Errorf("no picture within %v", doctorPatience)
 	}
-	return l, fmt.Errorf("%w: %s", err, advice(err, cfg.Source))
+	if do := advice(err, cfg); do != "" {
+		err = fmt.Errorf("%w: %s", err, do)
+	}
+	return l, err
 }
 
 // rate is how many pictures came a second; 0 if that cannot be said.
@@ -124,22 +127,29 @@ func (d *doctor) source(ctx context.Context, text, transport string) error {
 	return nil
 }
 
-// advice is what to do about a source that shows nothing.
-func advice(err error, src ingest.Source) string {
+// advice is what to do about a source that shows nothing, if the error does not
+// say that itself.
+func advice(err error, cfg ingest.Config) string {
 	switch {
 	case errors.Is(err, ingest.ErrAuth):
 		return "check user name and password; special characters in them must be percent-encoded (@ is %40)"
 	case errors.Is(err, ingest.ErrUnreachable):
 		return "check the address, the port and the network; ping the camera"
 	case errors.Is(err, ingest.ErrNoStream):
-		return "check the path of the URL in the camera's manual"
+		return "the camera's manual has it"
+	case errors.Is(err, ingest.ErrNotRTSP):
+		return ""
 	case errors.Is(err, ingest.ErrNotFound), errors.Is(err, ingest.ErrNoPictures):
 		return "check the path"
 	case errors.Is(err, ingest.ErrNotStream):
 		return "see the camera's manual for the address of its MJPEG stream"
-	case errors.Is(err, ingest.ErrNoFrames):
-		return "the camera answers but sends no pictures: try --transport udp, or another of its streams"
-	case src.Live():
+	case cfg.Source.Kind() == ingest.RTSP && (errors.Is(err, ingest.ErrNoFrames) || errors.Is(err, ingest.ErrNotOpened)):
+		other := "udp"
+		if cfg.Transport == other {
+			other = "tcp"
+		}
+		return "try transport " + other + ", or another of its streams"
+	case cfg.Source.Live():
 		return "see whether another player shows it, for example ffplay"
 	}
 	return "see whether another player shows it"

@@ -3,6 +3,8 @@ package main_test
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +15,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/vedette-io/vedette/internal/bus"
+	"github.com/vedette-io/vedette/internal/testcam"
+	"github.com/vedette-io/vedette/internal/testcam/camtest"
 	"github.com/vedette-io/vedette/internal/testkit"
 )
 
@@ -149,6 +153,24 @@ func TestDoctorsServer(t *testing.T) {
 				t.Errorf("a secret is shown:\n%s", out)
 			}
 		})
+	}
+}
+
+// What a camera refuses is said with what to do, once.
+func TestDoctorsCamera(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	cam := camtest.Script(t, func(testcam.Request) string { return "404 Not Found" })
+	at := web.Listener.Addr().String()
+	for addr, says := range map[string]string{
+		at:         "what answers at " + at + " does not speak RTSP (it said \"HTTP/1.1 400 Bad Request\"): check the port\n",
+		cam.Addr(): "the camera has no such stream: check the path of the URL: the camera's manual has it\n",
+	} {
+		o := run(t, "doctor", "rtsp://u:hidden@"+addr+"/geheim")
+		if want := "bad   pictures        rtsp://***@" + addr + "/***: " + says; o.code != 1 || !strings.HasSuffix(o.stdout, want) || strings.Contains(o.stdout+o.stderr, "hidden") {
+			t.Errorf("exit code %d; want … %s; stderr %s\n%s", o.code, want, o.stderr, o.stdout)
+		}
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/vedette-io/vedette/infer/decode"
 	"github.com/vedette-io/vedette/internal/testkit"
+	"github.com/vedette-io/vedette/models"
 )
 
 // twoBoards is a DeepPCB list of two boards that pcb-defects has not seen, with
@@ -47,7 +49,11 @@ func TestEvalThreshold(t *testing.T) {
 		}
 		return s
 	}
-	const own = 0.975 // models/pcb-defects/pcb-defects.yaml
+	shipped, err := models.Load("../../models/pcb-defects/pcb-defects.yaml", decode.Guess)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := shipped.Manifest.Output.MinScore
 	s := score("--model", "pcb-defects", "--templates")
 	if s.Judged != 4 || s.Pictures.WithoutObjects != 2 {
 		t.Errorf("with templates: %+v", s)

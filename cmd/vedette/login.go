@@ -26,6 +26,10 @@ type serverFlags struct {
 	file string
 	// found is a key that nobody named, which may not be for this server.
 	found bool
+	// missing is where a key was looked for in vain, foreign one that the server
+	// does not know; relative says that the place depends on the working folder.
+	missing, foreign string
+	relative         bool
 	// unreadable is why a key that is where it should be cannot be used.
 	unreadable error
 }
@@ -118,6 +122,7 @@ func (s *serverFlags) fromFile(b configs.Bus, server bool) (keys string, err err
 		if b.Store == "" {
 			return "", nil
 		}
+		s.relative = !filepath.IsAbs(b.Store)
 		return filepath.Dir(bus.KeyFile(b.Store, s.role)), nil
 	}
 	if !server {
@@ -141,9 +146,13 @@ func (s *serverFlags) fromFile(b configs.Bus, server bool) (keys string, err err
 
 // find uses a key if it is there.
 func (s *serverFlags) find(file string) {
+	if abs, err := filepath.Abs(file); err == nil { // else the working folder is gone
+		file = abs
+	}
 	f, err := os.Open(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		s.missing = file
 	case err != nil:
 		s.unreadable = err
 	default:
@@ -167,7 +176,7 @@ func (s *serverFlags) bus(cmd *cobra.Command, log *slog.Logger) (*bus.Bus, error
 	b, err := bus.Start(cmd.Context(), s.cfg, log)
 	if s.found && errors.Is(err, bus.ErrLogin) {
 		log.Info("the key that was found is not for this server; going on without", "nkey", s.cfg.NKey)
-		s.cfg.NKey, s.cfg.Inbox = "", bus.Subscriber.Inbox()
+		s.foreign, s.cfg.NKey, s.cfg.Inbox = s.cfg.NKey, "", bus.Subscriber.Inbox()
 		b, err = bus.Start(cmd.Context(), s.cfg, log)
 	}
 	switch {
@@ -204,6 +213,7 @@ func (s *serverFlags) client(cmd *cobra.Command, log *slog.Logger) (*client.Clie
 	c, err := client.Connect(s.cfg.URL, append(options, s.login()...)...)
 	if s.found && errors.Is(err, client.ErrLogin) {
 		log.Info("the key that was found is not for this server; going on without", "nkey", s.cfg.NKey)
+		s.foreign, s.cfg.NKey = s.cfg.NKey, ""
 		c, err = client.Connect(s.cfg.URL, options...)
 	}
 	if err != nil {
@@ -234,8 +244,29 @@ func (s *serverFlags) refused(command string, err error) error {
 	if s.unreadable != nil {
 		return usagef("%s needs the %s's key, which this user cannot read: %w", command, s.role, s.unreadable)
 	}
-	return usagef("%s needs the %s's key: give -c FILE, the plant's configuration, or --nkey FILE; "+
-		"vedette run keeps it in its store folder as keys/%s.nk (%w)", command, s.role, s.role, err)
+	return usagef("%s needs the %s's key%s (%w)", command, s.role, s.remedy(command), err)
+}
+
+// remedy says where the key was looked for, and what to do.
+func (s *serverFlags) remedy(command string) string {
+	where := ""
+	switch {
+	case s.foreign != "":
+		where = ", and " + s.foreign + " is not for this server"
+	case s.missing != "":
+		where = ", and there is none at " + s.missing
+	}
+	switch {
+	case s.file == "":
+		return fmt.Sprintf("%s: give -c FILE, the plant's configuration, or --nkey FILE; "+
+			"vedette run keeps it in its store folder as keys/%s.nk", where, s.role)
+	case where == "":
+		return ": give it with --nkey FILE"
+	case s.relative:
+		return fmt.Sprintf("%s: bus.store in %s is relative to the folder in which the plant was started: "+
+			"run %s there, make bus.store absolute, or give --nkey FILE", where, s.file, command)
+	}
+	return where + ": give the plant's with --nkey FILE"
 }
 
 func newKeys(_ *globals) *cobra.Command {

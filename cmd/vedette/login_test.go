@@ -85,7 +85,22 @@ func TestOperatorsKey(t *testing.T) {
 	t.Run("by the configuration", func(t *testing.T) { asked(t, program{args: []string{"-c", plant}}) })
 	t.Run("in the usual folder", func(t *testing.T) { asked(t, program{args: []string{"--server", b.Address()}, dir: dir}) })
 	t.Run("none", func(t *testing.T) {
-		deniedBy(t, program{args: []string{"--server", b.Address()}, dir: t.TempDir()}, "-c FILE", "--nkey FILE", "keys/operator.nk")
+		elsewhere := t.TempDir()
+		deniedBy(t, program{args: []string{"--server", b.Address()}, dir: elsewhere}, "-c FILE", "--nkey FILE",
+			"there is none at "+filepath.Join(elsewhere, "vedette-data", "keys", "operator.nk"))
+	})
+	t.Run("by a configuration of another folder", func(t *testing.T) {
+		file := filepath.Join(dir, "relative.yaml")
+		text := fmt.Sprintf("bus: {listen: %q, store: ./vedette-data}\ncameras: [{id: gate, source: '0'}]\n", strings.TrimPrefix(b.Address(), "nats://"))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		asked(t, program{args: []string{"-c", file}, dir: dir})
+		elsewhere := t.TempDir()
+		says := []string{"there is none at " + filepath.Join(elsewhere, "vedette-data", "keys", "operator.nk"),
+			"bus.store in " + file + " is relative to the folder in which the plant was started", "make bus.store absolute", "--nkey FILE"}
+		deniedBy(t, program{args: []string{"-c", file}, dir: elsewhere}, says...)
+		program{args: []string{"forget", "west", "-c", file}, dir: elsewhere}.run(t).wantSentence(t, 2, append(says, "run forget there")...)
 	})
 	t.Run("a subscriber's", func(t *testing.T) {
 		deniedBy(t, program{args: []string{"--server", b.Address(), "--nkey", b.KeyFile(bus.Subscriber)}})
@@ -95,7 +110,8 @@ func TestOperatorsKey(t *testing.T) {
 		if _, err := bus.MakeKeys(filepath.Join(elsewhere, "vedette-data", "keys"), ""); err != nil {
 			t.Fatal(err)
 		}
-		deniedBy(t, program{args: []string{"--server", b.Address()}, dir: elsewhere})
+		deniedBy(t, program{args: []string{"--server", b.Address()}, dir: elsewhere},
+			filepath.Join(elsewhere, "vedette-data", "keys", "operator.nk")+" is not for this server")
 	})
 	t.Run("named, and another plant's", func(t *testing.T) {
 		keys := t.TempDir()

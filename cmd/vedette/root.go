@@ -19,6 +19,7 @@ import (
 type globals struct {
 	logLevel  string
 	logFormat string
+	level     slog.Level
 	log       *slog.Logger
 }
 
@@ -119,11 +120,10 @@ func flagError(err error) error {
 
 // open makes the logger; logs go to stderr, results to stdout.
 func (g *globals) open() error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
+	if err := g.level.UnmarshalText([]byte(g.logLevel)); err != nil {
 		return usagef("--log-level %q: want debug, info, warn or error", g.logLevel)
 	}
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: g.level}
 	switch g.logFormat {
 	case "text":
 		g.log = slog.New(slog.NewTextHandler(os.Stderr, opts))

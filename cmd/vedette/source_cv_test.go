@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -194,6 +195,27 @@ func TestBadSources(t *testing.T) {
 		o.wantSentence(t, 1, "a.mp4: the video is damaged or was cut short: 370 of 377 frames")
 		if n := len(o.detections(t)); n != 370 {
 			t.Errorf("%d lines", n)
+		}
+	})
+	t.Run("video that is damaged inside", func(t *testing.T) {
+		t.Parallel()
+		film, err := os.ReadFile(testkit.Data(t, "videos/car-detection.mp4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(film[len(film)/2:][:100_000])
+		path := file(t, "a.mp4", film)
+		o := detect(t, path)
+		// The only line on stderr looks like every other that is for a person.
+		line := regexp.MustCompile(`^\d\d:\d\d:\d\d vedette: the video is damaged: camera a, source \S*a\.mp4, reason 3\d\d of 377 frames could be read\n$`)
+		if n := len(o.detections(t)); o.code != 0 || n < 300 || n >= 377 || !line.MatchString(o.stderr) {
+			t.Errorf("exit code %d, %d results; stderr %s", o.code, n, o.stderr)
+		}
+		lost := fmt.Sprintf("; %d frames of the source lost (source_gap)\n", 377-len(o.detections(t)))
+		plant := file(t, "film.yaml", []byte("bus: {listen: '', store: ''}\nhttp: {listen: ''}\n"+
+			"models: [{name: bars, file: barcode-reader, engine: gorgonia}]\ncameras: [{id: film, delivery: every, source: '"+path+"'}]\n"))
+		if r := run(t, "run", "-c", plant); r.code != 0 || !strings.HasSuffix(r.stderr, lost) {
+			t.Errorf("run: exit code %d, want … %q: %s", r.code, lost, r.stderr)
 		}
 	})
 	t.Run("all at once", func(t *testing.T) {

@@ -63,7 +63,7 @@ func (g *globals) summary(s pipeline.Status, times *runTimes) {
 				g.log.Log(context.Background(), slog.LevelInfo, "account", "camera", c.ID, "model", model, "frames", a, "seconds", took.Seconds())
 				continue
 			}
-			tell("camera %s, model %s: %s%s", c.ID, model, equation(a), pace(a.Captured, took))
+			tell("camera %s, model %s: %s%s", c.ID, model, equation(a), pace(a.Captured, took)+lost(a))
 		}
 	}
 }
@@ -75,6 +75,14 @@ func equation(a preprocess.Counts) string {
 		text += " + " + strings.ReplaceAll(rest, ", ", " + ")
 	}
 	return text
+}
+
+// lost is what the equation lacks, since it was never captured.
+func lost(a preprocess.Counts) string {
+	if a.SourceGap == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s of the source lost (source_gap)", count(int(a.SourceGap), "frame"))
 }
 
 // pace is how long frames took, together and on average.
