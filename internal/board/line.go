@@ -99,8 +99,6 @@ type Seen struct {
 
 // SeenDefect is one defect in one frame.
 type SeenDefect struct {
-	// Index tells the defects of a board apart.
-	Index int
 	Class Class
 	// Box is in pixels of the frame, cut at its edge; Visible is the share of
 	// the defect's box that is in view.
@@ -190,11 +188,11 @@ func (l *Line) Truth(i uint64) ([]Seen, error) {
 		at := image.Pt(l.left(i, b), p.top+Rim)
 		whole := image.Rect(0, 0, l.cfg.BoardWidth, l.cfg.BoardHeight).Add(at)
 		s := Seen{Board: b, Area: whole.Intersect(frame), Whole: whole.In(frame), Origin: at, Total: len(p.defects)}
-		for k, d := range p.defects {
+		for _, d := range p.defects {
 			full := d.Box.Add(at)
 			if cut := full.Intersect(frame); !cut.Empty() {
 				share := float64(cut.Dx()*cut.Dy()) / float64(full.Dx()*full.Dy())
-				s.Defects = append(s.Defects, SeenDefect{Index: k, Class: d.Class, Box: cut, Visible: share})
+				s.Defects = append(s.Defects, SeenDefect{Class: d.Class, Box: cut, Visible: share})
 			}
 		}
 		out = append(out, s)
